@@ -1,0 +1,1 @@
+"""The service: Ray Serve application, memory actors, command line, console and demo."""

@@ -1,0 +1,1 @@
+"""Batch jobs on the cluster: replay and, later, training."""

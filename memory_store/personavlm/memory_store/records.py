@@ -1,0 +1,362 @@
+"""What the store keeps: one user's turns, memories and profile, every version of each.
+
+Three clocks run through these records, all UTC with microseconds:
+
+* ``event_time``: when the thing happened on the user's timeline. Windows filter by it.
+* ``revised_at``: the moment *on the timeline* at which this version became known (the time of the
+  turn that caused it). As-of reads along the timeline use it.
+* ``recorded_at``: when the store wrote the row. As-of reads of "what had we stored by then" use it.
+
+For a live user the three agree to within seconds; for an imported history they do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class MemoryKind(StrEnum):
+    """The four kinds of memory of PersonaVLM."""
+
+    CORE = "core"
+    SEMANTIC = "semantic"
+    EPISODIC = "episodic"
+    PROCEDURAL = "procedural"
+
+
+TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+NEUTRAL = 3.0  # the middle of the 1.0-5.0 scale on which each trait lives
+
+
+@dataclass(frozen=True, slots=True)
+class UserKey:
+    """Whose data. Comes from the credential; no call of the store works without one."""
+
+    tenant: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image by content: ``sha256`` of its bytes names the file in the media store."""
+
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange: what the user said and what the assistant replied. Never changed once written.
+
+    ``index`` counts a user's turns in the order in which they were stored, from 0. ``session`` is the
+    id of the session's first turn. ``utc_offset_minutes`` is the user's local time at the turn.
+    Either text may be empty (an imported history may open with the assistant), never both, unless
+    images stand in for the user's words.
+    """
+
+    id: str
+    index: int
+    session: str
+    event_time: datetime
+    recorded_at: datetime
+    user_text: str
+    assistant_text: str
+    images: tuple[ImageRef, ...] = ()
+    thinking: str = ""
+    model: str = ""
+    client_id: str = ""
+    utc_offset_minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDraft:
+    """A turn before the store gave it an id, an index and a session.
+
+    ``event_time`` ``None`` means now. ``client_id``, where given, makes the append idempotent: the same
+    id again returns the stored turn. ``allow_past`` admits a turn older than the user's newest.
+    """
+
+    user_text: str
+    assistant_text: str
+    event_time: datetime | None = None
+    images: tuple[ImageRef, ...] = ()
+    thinking: str = ""
+    model: str = ""
+    client_id: str = ""
+    utc_offset_minutes: int = 0
+    allow_past: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One version of one memory.
+
+    ``[event_time, valid_to)`` is the validity interval; an open end means that it still holds.
+    ``superseded_by`` names the memory that took its place. ``deleted`` marks the version that removed
+    it. ``source`` is the step that wrote it ("turn:<id>" or "session:<id>") and makes writes idempotent.
+    """
+
+    id: str
+    version: int
+    text: str
+    event_time: datetime
+    revised_at: datetime
+    recorded_at: datetime
+    valid_to: datetime | None = None
+    superseded_by: str = ""
+    deleted: bool = False
+    evidence: tuple[str, ...] = ()
+    reason: str = ""
+    source: str = ""
+
+    @property
+    def kind(self) -> MemoryKind:
+        raise TypeError("Memory is abstract: use one of its four kinds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreMemory(Memory):
+    """A fact that is always in the prompt: ``key`` is unique within the user ("name", "style")."""
+
+    block: Literal["human", "persona"] = "human"
+    key: str = ""
+
+    @property
+    def kind(self) -> MemoryKind:
+        return MemoryKind.CORE
+
+
+SemanticCategory = Literal["directive", "fact", "preference", "concept"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticMemory(Memory):
+    """A fact that stands without its occasion; a *concept* is one that an image shows."""
+
+    category: SemanticCategory = "fact"
+    keywords: tuple[str, ...] = ()
+    images: tuple[ImageRef, ...] = ()
+
+    @property
+    def kind(self) -> MemoryKind:
+        return MemoryKind.SEMANTIC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodicMemory(Memory):
+    """A topic of one session: ``text`` summarises, ``evidence`` lists its turns in order.
+
+    It spans ``[event_time, end_time]``.
+    """
+
+    keywords: tuple[str, ...] = ()
+    session: str = ""
+    end_time: datetime
+
+    @property
+    def kind(self) -> MemoryKind:
+        return MemoryKind.EPISODIC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProceduralMemory(Memory):
+    """A long-term goal, habit or routine, in one third-person sentence; ``key`` is unique."""
+
+    key: str = ""
+
+    @property
+    def kind(self) -> MemoryKind:
+        return MemoryKind.PROCEDURAL
+
+
+AnyMemory = CoreMemory | SemanticMemory | EpisodicMemory | ProceduralMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One version of the Big Five profile: five floats in [1, 5] in the order of ``TRAITS``.
+
+    ``inferred`` are the scores that PEM read from the turn ``evidence`` (empty for reset and consent
+    changes), ``smoothing`` the λ with which they were blended.
+    """
+
+    version: int
+    traits: tuple[float, float, float, float, float] = (NEUTRAL,) * 5
+    consent: bool = True
+    cause: Literal["start", "inferred", "reset", "consent"] = "start"
+    inferred: tuple[int, ...] = ()
+    smoothing: float = 0.0
+    evidence: tuple[str, ...] = ()
+    source: str = ""
+    event_time: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A closed interval of ``event_time``; ``None`` leaves that side open."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"the window starts at {self.start} after it ends at {self.end}")
+
+    def overlaps(self, begin: datetime, finish: datetime) -> bool:
+        """Whether ``[begin, finish]`` and the window share an instant."""
+        return (self.end is None or begin <= self.end) and (self.start is None or finish >= self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """Read what was known at ``time``, on one of two clocks.
+
+    ``timeline`` asks what the user had said and done by then (rollouts, imported histories);
+    ``recorded`` asks what the store held by then (audits).
+    """
+
+    time: datetime
+    clock: Literal["timeline", "recorded"] = "timeline"
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Create a memory. ``key`` for core and procedural; ``category``, ``images`` for semantic;
+    ``session``, ``end_time`` for episodic. ``supersedes`` closes the interval of an older one."""
+
+    text: str
+    event_time: datetime
+    evidence: tuple[str, ...]
+    reason: str = ""
+    key: str = ""
+    block: Literal["human", "persona"] = "human"
+    category: SemanticCategory = "fact"
+    keywords: tuple[str, ...] = ()
+    images: tuple[ImageRef, ...] = ()
+    session: str = ""
+    end_time: datetime | None = None
+    supersedes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Write a new version of memory ``id`` with other text."""
+
+    id: str
+    text: str
+    event_time: datetime
+    evidence: tuple[str, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """End memory ``id`` with a last, deleted version. Its history stays readable."""
+
+    id: str
+    event_time: datetime
+    reason: str
+    evidence: tuple[str, ...] = ()
+
+
+Operation = Add | Update | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the update stage has come for one user, stored with the data.
+
+    ``turns``: turns with ``index`` below it went through the per-turn steps. ``sessions``: sessions,
+    counted in the order in which they closed, that went through consolidation.
+    """
+
+    turns: int = 0
+    closed_sessions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One retrieval. ``keywords`` come from the policy, ``query`` is the user's own message.
+
+    ``k_*`` are the most hits of each kind; ``exclude`` are ids that the trajectory has already seen
+    (left out before ranking, so that a second search brings something new). ``image_sha256`` are the
+    query's images; stored visual concepts near them are found.
+    """
+
+    keywords: str
+    query: str = ""
+    window: Window = Window()
+    image_sha256: tuple[str, ...] = ()
+    exclude: frozenset[str] = frozenset()
+    k_episodic: int = 2
+    k_semantic: int = 4
+    k_procedural: int = 2
+    k_visual: int = 2
+    k_turns: int = 4
+    turns_token_budget: int = 1200
+    as_of: AsOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory or turn that was found. ``score`` compares within one kind only."""
+
+    item: AnyMemory | Turn
+    kind: Literal["semantic", "episodic", "procedural", "visual", "turn"]
+    score: float
+    outside_window: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits in chronological order within each kind.
+
+    ``turns`` holds raw turns: those of the found episodes under the token budget, and those found by
+    their own words; ``widened`` lists kinds whose window held fewer than k hits and was widened once.
+    """
+
+    semantic: tuple[Hit, ...] = ()
+    episodic: tuple[Hit, ...] = ()
+    procedural: tuple[Hit, ...] = ()
+    visual: tuple[Hit, ...] = ()
+    turns: tuple[Hit, ...] = ()
+    widened: tuple[str, ...] = ()
+
+    def ids(self) -> frozenset[str]:
+        """Ids of everything in the result."""
+        groups = (self.semantic, self.episodic, self.procedural, self.visual, self.turns)
+        return frozenset(hit.item.id for group in groups for hit in group)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every first prompt starts from.
+
+    ``open_session``: turns of the session that ``now`` still belongs to, oldest first, as many of the
+    newest as the token budget holds; ``omitted_turns`` of it stay reachable by search.
+    ``personality`` is ``None`` where the user withdrew consent.
+    """
+
+    core: tuple[CoreMemory, ...] = ()
+    personality: Profile | None = None
+    open_session: tuple[Turn, ...] = ()
+    omitted_turns: int = 0
+    turn_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One dated thing of a user: a turn or a memory, for lists in order of ``event_time``."""
+
+    time: datetime
+    kind: Literal["turn", "core", "semantic", "episodic", "procedural"]
+    id: str
+    text: str
+    images: tuple[ImageRef, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""What serving and training share: engines, agent, updates, prompts, encoders."""

@@ -1,0 +1,1 @@
+"""The response stage: the one agent loop of serving and training."""

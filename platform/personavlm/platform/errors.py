@@ -1,0 +1,43 @@
+"""Errors of the platform, named for the boundary that was crossed.
+
+PlatformError
+├── RequestError        the client sent something that cannot be done; says field and remedy
+└── EngineError         a language model failed
+    ├── EngineTimeout   it took longer than its deadline
+    └── EngineUnavailable   it could not be reached; trying again later may help
+"""
+
+
+class PlatformError(Exception):
+    """Base of everything that the platform raises on purpose."""
+
+
+class RequestError(PlatformError):
+    """A request that cannot be served as it is.
+
+    ``status`` is the HTTP status, ``param`` the field at fault, ``code`` a stable machine-readable word.
+    """
+
+    def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str) -> None:
+        super().__init__(message)
+        self.message, self.status, self.param, self.code = message, status, param, code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keyword arguments survive pickling, so that the error crosses processes whole."""
+        return (_rebuild, (self.message, self.status, self.param, self.code))
+
+
+def _rebuild(message: str, status: int, param: str | None, code: str) -> RequestError:
+    return RequestError(message, status=status, param=param, code=code)
+
+
+class EngineError(PlatformError):
+    """A language model failed in a way that is not the client's fault."""
+
+
+class EngineTimeout(EngineError):
+    """The engine did not finish within its deadline."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine could not be reached, or refused for lack of capacity."""
