@@ -2,6 +2,7 @@
 
 PlatformError
 ├── RequestError        the client sent something that cannot be done; says field and remedy
+├── WeightsError        a model's weights are absent or not the ones pinned
 └── EngineError         a language model failed
     ├── EngineTimeout   it took longer than its deadline
     └── EngineUnavailable   it could not be reached; trying again later may help
@@ -29,6 +30,10 @@ class RequestError(PlatformError):
 
 def _rebuild(message: str, status: int, param: str | None, code: str) -> RequestError:
     return RequestError(message, status=status, param=param, code=code)
+
+
+class WeightsError(PlatformError):
+    """A model's weights are not installed, or their checksum is not the one pinned."""
 
 
 class EngineError(PlatformError):

@@ -1,0 +1,1 @@
+"""Encoders of text and images: what turns memories and queries into vectors."""

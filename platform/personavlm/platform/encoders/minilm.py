@@ -1,0 +1,107 @@
+"""all-MiniLM-L6-v2 through ONNX Runtime in fp32: the text encoder of the default install.
+
+Gives the vectors that sentence-transformers gives (to 1e-6) without PyTorch. Never quantised: dynamic
+int8 gives the same text another vector in another batch, so its vectors cannot be stored.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+from tokenizers import Tokenizer
+
+from personavlm.memory_store.encoder import Vectors
+from personavlm.platform.encoders.minilm_weights import WEIGHTS_SHA256, cached_graph, model_folder
+
+DIM = 384
+
+MAX_TOKENS = 256
+"""Tokens of a text that are read, with [CLS] and [SEP]; the rest is cut off."""
+
+BATCH_TOKENS = 1024
+"""Most tokens in one pass, padding counted: more is no faster on a CPU and takes more memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """One text token by token, [CLS] and [SEP] included.
+
+    ``ids`` ``(n,)`` int64; ``vectors`` ``(n, dim)`` float32 as the last layer gives them, not normalised.
+    """
+
+    ids: NDArray[np.int64]
+    vectors: Vectors
+
+
+class MiniLmEncoder:
+    """A ``TextEncoder``. Safe to share between threads; each call works in the thread that makes it.
+
+    ``cache`` is where the ONNX graph is kept (default: the user's cache folder); ``threads`` is how many
+    a single pass may use. WeightsError if the weights' package is absent or not the one pinned.
+    """
+
+    def __init__(self, cache: Path | None = None, threads: int = 1) -> None:
+        folder = model_folder()
+        graph = cached_graph(
+            folder / "model.safetensors", cache or user_cache_path("personavlm") / "encoders"
+        )
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.no_padding()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    @property
+    def model_id(self) -> str:
+        """Name of the model with the start of its weights' checksum."""
+        return f"all-MiniLM-L6-v2@{WEIGHTS_SHA256[:12]}"
+
+    @property
+    def dim(self) -> int:
+        """384."""
+        return DIM
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """``(len(texts), 384)`` float32 with unit rows: the normalised mean of each text's tokens."""
+        pooled = np.empty((len(texts), DIM), np.float32)
+        for position, tokens in self._tokens(texts):
+            pooled[position] = tokens.vectors.mean(axis=0)
+        return np.asarray(pooled / np.linalg.norm(pooled, axis=1, keepdims=True), np.float32)
+
+    def encode_tokens(self, texts: Sequence[str]) -> tuple[TokenVectors, ...]:
+        """Every token's vector and id, text by text. Their normalised mean is what ``encode`` gives."""
+        by_position = dict(self._tokens(texts))
+        return tuple(by_position[position] for position in range(len(texts)))
+
+    def _tokens(self, texts: Sequence[str]) -> Iterator[tuple[int, TokenVectors]]:
+        """``(position in texts, its tokens)``, texts of like length together, shortest first."""
+        encoded = [np.array(one.ids, np.int64) for one in self._tokenizer.encode_batch(list(texts))]
+        for batch in _batches([ids.size for ids in encoded]):
+            longest = encoded[batch[-1]].size
+            ids = np.zeros((len(batch), longest), np.int64)
+            mask = np.zeros((len(batch), longest), np.int64)
+            for row, position in enumerate(batch):
+                ids[row, : encoded[position].size] = encoded[position]
+                mask[row, : encoded[position].size] = 1
+            (vectors,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+            for row, position in enumerate(batch):
+                yield position, TokenVectors(encoded[position], vectors[row, : encoded[position].size])
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Positions grouped by length, ascending, each group within the token budget or a single text."""
+    batch: list[int] = []
+    for position in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and lengths[position] * (len(batch) + 1) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch
