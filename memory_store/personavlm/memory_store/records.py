@@ -273,12 +273,12 @@ Operation = Add | Update | Delete
 class Progress:
     """How far the update stage has come for one user, stored with the data.
 
-    ``turns``: turns with ``index`` below it went through the per-turn steps. ``sessions``: sessions,
-    counted in the order in which they closed, that went through consolidation.
+    Turns with ``index`` below ``turns`` went through the per-turn steps, those below ``consolidated``
+    through the steps of their closed session as well.
     """
 
     turns: int = 0
-    closed_sessions: tuple[str, ...] = ()
+    consolidated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
