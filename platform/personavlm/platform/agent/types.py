@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Literal, Protocol
 
 from personavlm.memory_store.records import Context, ImageRef, SearchRequest, SearchResult, UserKey, Window
@@ -32,6 +32,15 @@ class Message:
     now: datetime
     images: tuple[ImageRef, ...] = ()
     instructions: str = ""
+
+    def __post_init__(self) -> None:
+        if self.now.tzinfo is None:
+            raise ValueError("a message's time must carry the user's UTC offset")
+
+    @property
+    def zone(self) -> tzinfo:
+        """The user's local time."""
+        return self.now.tzinfo or UTC
 
 
 @dataclass(frozen=True, slots=True)

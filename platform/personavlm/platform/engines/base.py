@@ -8,7 +8,7 @@ A *text engine* reads the segments' text. A *token engine* renders each segment 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -102,8 +102,8 @@ class Engine(Protocol):
         """One sentence for `/v1/models`: what answers here."""
         ...
 
-    def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncIterator[Chunk]:
-        """Continue the conversation. Raises `EngineError`. Closing the iterator cancels the work."""
+    def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        """Continue the conversation. Raises `EngineError`. Closing the generator cancels the work."""
         ...
 
     async def close(self) -> None:

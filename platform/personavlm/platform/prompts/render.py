@@ -2,7 +2,8 @@
 
 Everything that a user or a memory wrote reaches a prompt only through the filter ``rows``: one JSON
 object per line inside ``<data name="…">``. JSON escapes line breaks and quotes, and we escape the ``<``
-of our own tags besides, so no text can close its section, open another, or fake a step of the grammar.
+of our own tags besides, so no text can close its section, open another, or fake a step of the grammar;
+nor can it hold a special token of a chat template (``<|im_end|>``) or a placeholder of an image.
 Values are substituted once, by Jinja2: braces in user text are text.
 
 A template's first line is ``Task: <name>``. ``read_task`` and ``read_rows`` undo the rendering; the
@@ -21,7 +22,7 @@ from typing import Any
 import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
-_TAG = re.compile(r"<(?=/?(?:think|retrieve|answer|data)\b)", re.IGNORECASE)
+_TAG = re.compile(r"<(?=/?(?:think|retrieve|answer|data|image|video)\b|\|)", re.IGNORECASE)
 _SECTION = re.compile(r'^<data name="([a-z_]+)">\n(.*?)^</data>$', re.MULTILINE | re.DOTALL)
 _TASK = re.compile(r"\ATask: ([a-z_]+)$", re.MULTILINE)
 
@@ -67,6 +68,6 @@ def read_task(prompt: str) -> str:
 def read_rows(prompt: str) -> dict[str, list[dict[str, Any]]]:
     """All data sections of a rendered prompt, by name."""
     return {
-        name: [json.loads(line) for line in body.splitlines() if line]
+        name: [json.loads(line) for line in body.split("\n") if line]
         for name, body in _SECTION.findall(prompt)
     }

@@ -1,0 +1,179 @@
+"""The response stage: think, look things up a few times at most, answer.
+
+Serving and training run this same loop. It knows no model and keeps nothing between two messages: all that a
+trajectory is lies in its conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from personavlm.memory_store.records import SearchRequest
+from personavlm.platform.agent.grammar import Answer, Retrieve
+from personavlm.platform.agent.prompting import first_segments, memory_segment
+from personavlm.platform.agent.stream import Delta, StepStream
+from personavlm.platform.agent.trajectory import Trajectory
+from personavlm.platform.agent.types import AnswerDelta, Event, Memory, Message, StepTrace
+from personavlm.platform.engines.base import Conversation, Engine, Sampling, Segment
+from personavlm.platform.prompts.render import PromptPack, default_pack
+
+STOP = ("</answer>", "</retrieve>")
+NO_ANSWER = "I'm sorry, I could not put an answer together this time. Could you ask me again in other words?"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """``max_retrievals`` per message, then the answer is forced; ``k_*`` are the most hits of each kind."""
+
+    max_retrievals: int = 3
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    max_images: int = 4
+    k_episodic: int = 2
+    k_semantic: int = 4
+    k_procedural: int = 2
+    k_visual: int = 2
+    k_turns: int = 4
+
+
+class Agent:
+    """Answers messages with one engine and one memory. Any number of messages at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        memory: Memory,
+        prompts: PromptPack | None = None,
+        settings: AgentSettings = AgentSettings(),
+    ) -> None:
+        self.engine = engine
+        self.memory = memory
+        self.prompts = prompts or default_pack()
+        self.settings = settings
+
+    async def run(self, message: Message) -> AsyncGenerator[Event, None]:
+        """Answer one message: deltas as they are written, a trace after each step, the outcome at the end.
+
+        Errors of the engine and of the memory propagate. Closing the generator cancels the engine.
+        """
+        trajectory = await self._begin(message)
+        while not trajectory.answer:
+            async with aclosing(self._write(trajectory)) as deltas:
+                async for delta in deltas:
+                    yield delta
+            step = trajectory.steps[-1]
+            if isinstance(step.action, Answer) and step.action.text:
+                trajectory.answer = step.action.text
+                yield trajectory.trace(StepTrace("answer", step.thinking))
+            elif trajectory.forced:
+                trajectory.answer = NO_ANSWER
+                yield AnswerDelta(NO_ANSWER)
+                yield trajectory.trace(StepTrace("answer", step.thinking, repaired="nothing to say"))
+            elif isinstance(step.action, Retrieve):
+                yield await self._retrieve(trajectory, step.action)
+            else:
+                self._force_answer(trajectory)
+                yield trajectory.trace(StepTrace("answer", step.thinking))
+        yield trajectory.outcome()
+
+    async def _begin(self, message: Message) -> Trajectory:
+        """Read the context and write the first prompt."""
+        started = perf_counter()
+        context = await self.memory.context(message.user, message.now)
+        segments = first_segments(
+            self.prompts,
+            context,
+            message,
+            max_retrievals=self.settings.max_retrievals,
+            max_images=self.settings.max_images,
+        )
+        if self.settings.max_retrievals == 0:
+            segments[-1] = self._with_answer_now(segments[-1])
+        return Trajectory(
+            message,
+            Conversation(segments, load_image=lambda ref: self.memory.image(message.user, ref.sha256)),
+            retrievals_left=self.settings.max_retrievals,
+            seen={turn.id for turn in context.open_session},
+            omitted_turns=context.omitted_turns,
+            context_ms=_since(started),
+        )
+
+    async def _write(self, trajectory: Trajectory) -> AsyncGenerator[Delta, None]:
+        """Let the engine write one step, and pass on its words. Only waiting for it counts as its time."""
+        message, last_chance = trajectory.message, trajectory.forced or trajectory.malformed
+        stream = StepStream(message.text, message.zone, accept_plain=last_chance)
+        sampling = Sampling(self.settings.max_tokens, self.settings.temperature, STOP)
+        text, trajectory.engine_ms = "", 0.0
+        waiting = perf_counter()
+        async with aclosing(self.engine.stream(trajectory.conversation, sampling)) as chunks:
+            async for chunk in chunks:
+                trajectory.engine_ms += _since(waiting)
+                text += chunk.text
+                trajectory.count(chunk)
+                for delta in stream.feed(chunk.text):
+                    yield delta
+                waiting = perf_counter()
+        step, held_back = stream.finish()
+        for delta in held_back:
+            yield delta
+        trajectory.conversation.append(Segment("assistant", text))
+        trajectory.steps.append(step)
+
+    async def _retrieve(self, trajectory: Trajectory, action: Retrieve) -> StepTrace:
+        """Search memory and show the engine what came back; after the last search, ask for the answer."""
+        started = perf_counter()
+        result = await self.memory.search(trajectory.message.user, self._request(trajectory, action))
+        search_ms = _since(started)
+        trajectory.seen |= result.ids()
+        trajectory.retrievals_left -= 1
+        segment = memory_segment(
+            self.prompts,
+            result,
+            trajectory.message.zone,
+            retrievals_left=trajectory.retrievals_left,
+            max_images=self.settings.max_images,
+        )
+        trajectory.conversation.append(self._with_answer_now(segment) if trajectory.forced else segment)
+        hits = (*result.procedural, *result.semantic, *result.visual, *result.episodic, *result.turns)
+        return trajectory.trace(
+            StepTrace(
+                "retrieve",
+                trajectory.steps[-1].thinking,
+                keywords=action.keywords,
+                window=action.window,
+                found=tuple(dict.fromkeys(hit.item.id for hit in hits)),
+                outside_window=tuple(dict.fromkeys(hit.item.id for hit in hits if hit.outside_window)),
+                widened=result.widened,
+                search_ms=search_ms,
+            )
+        )
+
+    def _request(self, trajectory: Trajectory, action: Retrieve) -> SearchRequest:
+        return SearchRequest(
+            keywords=action.keywords,
+            query=trajectory.message.text,
+            window=action.window,
+            image_sha256=tuple(image.sha256 for image in trajectory.message.images),
+            exclude=frozenset(trajectory.seen),
+            k_episodic=self.settings.k_episodic,
+            k_semantic=self.settings.k_semantic,
+            k_procedural=self.settings.k_procedural,
+            k_visual=self.settings.k_visual,
+            k_turns=self.settings.k_turns,
+        )
+
+    def _force_answer(self, trajectory: Trajectory) -> None:
+        """The engine said nothing: no more searches, but one more chance to answer."""
+        trajectory.retrievals_left = 0
+        trajectory.conversation.append(Segment("user", self.prompts.render("answer_now")))
+
+    def _with_answer_now(self, segment: Segment) -> Segment:
+        # One message, because some chat templates refuse two of the same role in a row.
+        return replace(segment, text=f"{segment.text}\n\n{self.prompts.render('answer_now')}")
+
+
+def _since(started: float) -> float:
+    return (perf_counter() - started) * 1000
