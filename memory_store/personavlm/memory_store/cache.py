@@ -1,0 +1,78 @@
+"""Working sets of the users seen last, within a bound on rows, and one lock per user."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+
+from personavlm.memory_store.records import UserKey
+from personavlm.memory_store.search_index import SearchIndex
+from personavlm.memory_store.working_set import WorkingSet
+
+LOCKS = 512  # users share locks by hash: two who share one wait for each other now and then
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """What memory holds of one user: the records, and what a search makes of them."""
+
+    records: WorkingSet
+    index: SearchIndex
+
+
+class UserCache:
+    """Loads a user's state on first use and forgets the ones used longest ago.
+
+    A state is used under its user's lock only. One that is forgotten while in use stays valid until the
+    lock is released; whoever comes next loads again, and so sees all that was committed.
+    """
+
+    def __init__(self, load: Callable[[UserKey], UserState], max_rows: int) -> None:
+        self._load, self._max_rows = load, max_rows
+        self._user_locks = [Lock() for _ in range(LOCKS)]
+        self._lock = Lock()  # around all below
+        self._states: OrderedDict[UserKey, UserState] = OrderedDict()
+        self._weights: dict[UserKey, int] = {}
+        self._rows = 0
+
+    @contextmanager
+    def hold(self, user: UserKey) -> Iterator[UserState]:
+        """The user's state, nobody else's until the block ends. Blocks must not nest."""
+        with self._user_locks[hash(user) % LOCKS]:
+            with self._lock:
+                state = self._states.get(user)
+            if state is None:
+                state = self._load(user)
+                with self._lock:
+                    self._states[user] = state
+            try:
+                yield state
+            finally:
+                self._weigh(user)
+
+    def forget(self, user: UserKey) -> None:
+        """Load the user anew next time: what was committed may differ from what memory holds."""
+        with self._lock:
+            self._drop(user)
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        with self._lock:
+            for user in tuple(self._states):
+                self._drop(user)
+
+    def _weigh(self, user: UserKey) -> None:
+        with self._lock:
+            if user not in self._states:
+                return
+            self._states.move_to_end(user)
+            weight = len(self._states[user].records) + 1
+            self._rows += weight - self._weights.get(user, 0)
+            self._weights[user] = weight
+            while len(self._states) > 1 and self._rows > self._max_rows:
+                self._drop(next(iter(self._states)))
+
+    def _drop(self, user: UserKey) -> None:
+        if self._states.pop(user, None):
+            self._rows -= self._weights.pop(user, 0)

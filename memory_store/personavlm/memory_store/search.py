@@ -1,0 +1,272 @@
+"""Retrieval over one user's working set: time filter, ranking, widening, in that order.
+
+What a search may bring is settled before anything is ranked: records known as of the asked time, not
+deleted, not seen before, inside the window. Where the window holds fewer than k, it is widened once,
+by its own length but at least seven days, on each bounded side; what that adds is marked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personavlm.memory_store.context import estimate_tokens
+from personavlm.memory_store.encoder import Vectors
+from personavlm.memory_store.ranking import QueryView
+from personavlm.memory_store.records import (
+    AnyMemory,
+    EpisodicMemory,
+    Hit,
+    MemoryKind,
+    SearchRequest,
+    SearchResult,
+    Turn,
+    Window,
+)
+from personavlm.memory_store.search_index import SearchIndex, images_of
+from personavlm.memory_store.times import microseconds, shifted
+from personavlm.memory_store.working_set import WorkingSet, event_known, memory_known
+
+LEAST_WIDENING = timedelta(days=7)
+SUPERSEDED_PENALTY = 1.0
+"""One standard deviation: the memory that holds now goes first unless the old one fits far better."""
+IMAGE_MATCH = 100.0
+"""Above every score of a text: that the query's image shows the thing outweighs any words."""
+
+Floats = NDArray[np.float32]
+Instants = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Things of one kind that a search may bring: scores and spans ``[begin, end]``, each ``(n,)``."""
+
+    scores: Floats
+    begin: Instants
+    end: Instants
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Positions among the candidates, best first, and how many of them lie inside the window."""
+
+    positions: list[int]
+    inside: int
+    widened: bool
+
+
+def widened(window: Window) -> Window:
+    """The window with each bounded side moved out by the window's length, at least seven days."""
+    margin = LEAST_WIDENING
+    if window.start and window.end:
+        margin = max(window.end - window.start, LEAST_WIDENING)
+    start = window.start and shifted(window.start, -margin)
+    return Window(start, window.end and shifted(window.end, margin))
+
+
+def choose(candidates: Candidates, window: Window, k: int) -> Choice:
+    """The k best inside the window; where it holds fewer, the best of the widened one after them."""
+    if k <= 0:
+        return Choice([], 0, False)
+    # Among equals the newest goes first.
+    ranked = np.lexsort((-candidates.begin, -candidates.scores))
+    ranked = ranked[np.isfinite(candidates.scores[ranked])]
+    near = _overlap(candidates, window)
+    inside = ranked[near[ranked]][:k]
+    if window == Window() or len(inside) == k:
+        return Choice(inside.tolist(), len(inside), False)
+    around = _overlap(candidates, widened(window)) & ~near
+    outside = ranked[around[ranked]][: k - len(inside)]
+    return Choice([*inside.tolist(), *outside.tolist()], len(inside), True)
+
+
+def _overlap(candidates: Candidates, window: Window) -> NDArray[np.bool_]:
+    overlap = np.ones(len(candidates.scores), np.bool_)
+    if window.start:
+        overlap &= candidates.end >= microseconds(window.start)
+    if window.end:
+        overlap &= candidates.begin <= microseconds(window.end)
+    return overlap
+
+
+class Search:
+    """One search. ``images`` are the query's image vectors ``(n, dim)``, ``threshold`` their cosine."""
+
+    def __init__(
+        self,
+        working_set: WorkingSet,
+        index: SearchIndex,
+        request: SearchRequest,
+        view: QueryView,
+        images: Vectors | None,
+        threshold: float,
+    ) -> None:
+        self._working_set, self._index = working_set, index
+        self._request, self._view = request, view
+        self._images, self._threshold = images, threshold
+        self._widened: list[str] = []
+
+    def run(self) -> SearchResult:
+        """Every kind in turn. What is shown as visual is not shown again as semantic."""
+        request = self._request
+        semantic = self._memories(MemoryKind.SEMANTIC, include_ended=True)
+        scores = self._memory_scores(MemoryKind.SEMANTIC, semantic)
+        visual = self._visual(semantic, scores)
+        shown = {hit.item.id for hit in visual}
+        rest = [number for number, memory in enumerate(semantic) if memory.id not in shown]
+        episodic_memories = self._memories(MemoryKind.EPISODIC)
+        episodic = self._choose(
+            "episodic",
+            episodic_memories,
+            self._memory_scores(MemoryKind.EPISODIC, episodic_memories),
+            request.k_episodic,
+        )
+        return SearchResult(
+            semantic=_in_order(
+                self._choose("semantic", [semantic[i] for i in rest], scores[rest], request.k_semantic)
+            ),
+            episodic=_in_order(episodic),
+            procedural=_in_order(self._procedural()),
+            visual=_in_order(visual),
+            turns=_in_order(self._turns(episodic)),
+            widened=tuple(self._widened),
+        )
+
+    # memories
+
+    def _memories(self, kind: MemoryKind, *, include_ended: bool = False) -> list[AnyMemory]:
+        memories = self._working_set.memories(kind, self._request.as_of, include_ended=include_ended)
+        return [memory for memory in memories if memory.id not in self._request.exclude]
+
+    def _memory_scores(self, kind: MemoryKind, memories: Sequence[AnyMemory]) -> Floats:
+        corpus = self._index.memories[kind].corpus
+        positions = np.array([self._index.position(memory) for memory in memories], np.int64)
+        mask = np.zeros(len(corpus), np.bool_)
+        mask[positions] = True
+        scores = corpus.scores(self._view, mask, self._known_texts(kind))[positions]
+        if self._request.window == Window():
+            ended = np.array([memory.valid_to is not None for memory in memories], np.bool_)
+            scores[ended] -= SUPERSEDED_PENALTY
+        return scores
+
+    def _known_texts(self, kind: MemoryKind) -> NDArray[np.bool_] | None:
+        if self._request.as_of is None:
+            return None
+        known = np.zeros(len(self._index.memories[kind]), np.bool_)
+        for versions in self._working_set.histories(kind):
+            for memory in versions:
+                if memory_known(memory, self._request.as_of):
+                    known[self._index.position(memory)] = True
+        return known
+
+    def _choose(
+        self,
+        kind: Literal["semantic", "episodic", "visual"],
+        memories: Sequence[AnyMemory],
+        scores: Floats,
+        k: int,
+    ) -> list[Hit]:
+        """Hits, best first."""
+        begin = np.array([microseconds(memory.event_time) for memory in memories], np.int64)
+        end = np.array([microseconds(_end(memory)) for memory in memories], np.int64)
+        choice = choose(Candidates(scores, begin, end), self._request.window, k)
+        if choice.widened:
+            self._widened.append(kind)
+        return [
+            Hit(memories[position], kind, float(scores[position]), rank >= choice.inside)
+            for rank, position in enumerate(choice.positions)
+        ]
+
+    def _procedural(self) -> list[Hit]:
+        """Goals and habits hold whenever they were learned, so no window applies."""
+        memories = self._memories(MemoryKind.PROCEDURAL)
+        scores = self._memory_scores(MemoryKind.PROCEDURAL, memories)
+        best = np.argsort(-scores, kind="stable")[: max(self._request.k_procedural, 0)]
+        return [Hit(memories[i], "procedural", float(scores[i])) for i in best.tolist()]
+
+    def _visual(self, semantic: Sequence[AnyMemory], scores: Floats) -> list[Hit]:
+        """Memories with images: those that an image of the query matches, then those that words do."""
+        numbers = [number for number, memory in enumerate(semantic) if images_of(memory)]
+        memories = [semantic[number] for number in numbers]
+        scores = np.where(scores[numbers] > 0, scores[numbers], np.float32(-np.inf))
+        for number, memory in enumerate(memories):
+            stored = self._index.image_vectors(images_of(memory))
+            if self._images is not None and stored is not None:
+                nearest = float((self._images @ stored.T).max())
+                if nearest >= self._threshold:
+                    scores[number] = IMAGE_MATCH + nearest
+        return self._choose("visual", memories, scores, self._request.k_visual)
+
+    # turns
+
+    def _turns(self, episodes: Sequence[Hit]) -> list[Hit]:
+        """Raw turns of the found episodes within the token budget, then turns found by their own words."""
+        request = self._request
+        eligible, scores = self._turn_scores()
+        hits = self._episode_turns(episodes, eligible, scores)
+        for hit in hits:
+            assert isinstance(hit.item, Turn)
+            scores[hit.item.index] = -np.inf
+        times = self._index.turn_arrays()[1]
+        choice = choose(Candidates(scores, times, times), request.window, request.k_turns)
+        if choice.widened:
+            self._widened.append("turn")
+        for rank, position in enumerate(choice.positions):
+            turn = self._working_set.turns[position]
+            hits.append(Hit(turn, "turn", float(scores[position]), rank >= choice.inside))
+        return hits
+
+    def _turn_scores(self) -> tuple[NDArray[np.bool_], Floats]:
+        """Which turns may be shown, and each turn's score: the better one of its two texts."""
+        turns, request = self._working_set.turns, self._request
+        known = np.array([event_known(turn, request.as_of) for turn in turns], np.bool_)
+        eligible = known.copy()
+        for id in request.exclude:
+            turn = self._working_set.turn(id)
+            if turn:
+                eligible[turn.index] = False
+        turn_of_text = self._index.turn_arrays()[0]
+        statistics = known[turn_of_text] if request.as_of else None
+        of_texts = self._index.turns.corpus.scores(self._view, eligible[turn_of_text], statistics)
+        scores = np.full(len(turns), -np.inf, np.float32)
+        np.maximum.at(scores, turn_of_text, of_texts)
+        return eligible, scores
+
+    def _episode_turns(
+        self, episodes: Sequence[Hit], eligible: NDArray[np.bool_], scores: Floats
+    ) -> list[Hit]:
+        """An episode inside the window brings its turns inside the window; one from the widened window
+        brings all. Where the budget does not hold them, the best go first."""
+        window = self._request.window
+        found: dict[str, Turn] = {}
+        for episode in episodes:
+            for id in episode.item.evidence if isinstance(episode.item, EpisodicMemory) else ():
+                turn = self._working_set.turn(id)
+                if turn and eligible[turn.index] and (episode.outside_window or _inside(turn, window)):
+                    found[turn.id] = turn
+        hits: list[Hit] = []
+        budget = self._request.turns_token_budget
+        for turn in sorted(found.values(), key=lambda turn: (-scores[turn.index], turn.event_time)):
+            if estimate_tokens(turn) <= budget:
+                budget -= estimate_tokens(turn)
+                score = (
+                    float(scores[turn.index]) if np.isfinite(scores[turn.index]) else 0.0
+                )  # no text to rank
+                hits.append(Hit(turn, "turn", score, not _inside(turn, window)))
+        return hits
+
+
+def _inside(turn: Turn, window: Window) -> bool:
+    return window.overlaps(turn.event_time, turn.event_time)
+
+
+def _end(memory: AnyMemory) -> datetime:
+    return memory.end_time if isinstance(memory, EpisodicMemory) else memory.event_time
+
+
+def _in_order(hits: list[Hit]) -> tuple[Hit, ...]:
+    """In the order of their happening."""
+    return tuple(sorted(hits, key=lambda hit: (hit.item.event_time, hit.item.id)))

@@ -1,0 +1,194 @@
+"""What one user's records look like to a search: texts to rank, with their times, grown on demand.
+
+Everything here is derived from the working set and the stored vectors; losing it costs time only.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personavlm.memory_store.encoder import Vectors
+from personavlm.memory_store.ranking import Corpus
+from personavlm.memory_store.records import (
+    AnyMemory,
+    EpisodicMemory,
+    ImageRef,
+    MemoryKind,
+    ProceduralMemory,
+    SemanticMemory,
+    Turn,
+)
+from personavlm.memory_store.times import microseconds
+from personavlm.memory_store.working_set import WorkingSet
+
+SEARCHED = (MemoryKind.SEMANTIC, MemoryKind.EPISODIC, MemoryKind.PROCEDURAL)
+"""Core memory is in every prompt, so nobody needs to find it."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorKey:
+    """Of what a vector is: a field of a record, with the digest of its content."""
+
+    id: str
+    field: str
+    digest: str
+
+
+StoredVectors = Mapping[VectorKey, Vectors]
+
+
+def text_key(id: str, field: str, text: str) -> VectorKey:
+    """The key of a text's vector."""
+    return VectorKey(id, field, hashlib.sha256(text.encode()).hexdigest())
+
+
+def image_key(sha256: str) -> VectorKey:
+    """The key of an image's vector."""
+    return VectorKey(sha256, "image", sha256)
+
+
+class TextIndex:
+    """A corpus whose texts are known by vector key. New vectors are remembered until they are stored."""
+
+    def __init__(self, dim: int, stored: StoredVectors) -> None:
+        self.corpus = Corpus(dim)
+        self._stored = stored
+        self._keys: list[VectorKey] = []
+        self._positions: dict[VectorKey, int] = {}
+        self._unsaved: dict[VectorKey, Vectors] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, id: str, field: str, text: str, keywords: str = "") -> int:
+        """The position of a text that a record holds in one of its fields, added unless it is there."""
+        key = text_key(id, field, text)
+        if key not in self._positions:
+            self._positions[key] = self.corpus.add(text, keywords, self._stored.get(key))
+            self._keys.append(key)
+        return self._positions[key]
+
+    def missing(self) -> dict[VectorKey, str]:
+        """Texts that have no vector yet."""
+        return {self._keys[position]: self.corpus.text(position) for position in self.corpus.missing()}
+
+    def set_vectors(self, vectors: StoredVectors) -> None:
+        """Give texts their vectors; keys of other texts are passed over."""
+        for key, vector in vectors.items():
+            position = self._positions.get(key)
+            if position is not None:
+                self.corpus.set_vector(position, vector)
+                self._unsaved[key] = vector
+
+    def take_unsaved(self) -> dict[VectorKey, Vectors]:
+        """Vectors that were made since the last call."""
+        unsaved, self._unsaved = self._unsaved, {}
+        return unsaved
+
+
+class SearchIndex:
+    """All that is searched of one user. Not thread-safe: the user's lock is held around it."""
+
+    def __init__(self, dim: int, stored_texts: StoredVectors, stored_images: StoredVectors) -> None:
+        self.turns = TextIndex(dim, stored_texts)
+        self.memories = {kind: TextIndex(dim, stored_texts) for kind in SEARCHED}
+        self._turns_seen = 0
+        self._versions_seen = 0
+        self._turn_of_text: list[int] = []
+        self._turn_times: list[int] = []
+        self._turn_arrays: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._position_of_version: dict[tuple[str, int], int] = {}
+        self._images = {key.id: vector for key, vector in stored_images.items()}
+        self._image_ids: dict[str, None] = {}
+        self._unsaved_images: dict[VectorKey, Vectors] = {}
+
+    def refresh(self, working_set: WorkingSet) -> None:
+        """Take in what the working set got since the last call."""
+        for turn in working_set.turns[self._turns_seen :]:
+            self._add_turn(turn)
+        if self._turns_seen < len(working_set.turns):
+            self._turns_seen = len(working_set.turns)
+            self._turn_arrays = None
+        for memory in working_set.versions_log[self._versions_seen :]:
+            if memory.kind in SEARCHED:
+                self._add_memory(memory)
+        self._versions_seen = len(working_set.versions_log)
+
+    def _add_turn(self, turn: Turn) -> None:
+        # What an image shows belongs to the user's words: a caption is searched and encoded with them.
+        said = "\n".join(filter(str.strip, (turn.user_text, *(image.caption for image in turn.images))))
+        for field, text in (("user", said), ("assistant", turn.assistant_text)):
+            if text.strip():
+                self.turns.add(turn.id, field, text)
+                self._turn_of_text.append(turn.index)
+        self._turn_times.append(microseconds(turn.event_time))
+
+    def _add_memory(self, memory: AnyMemory) -> None:
+        """Versions that differ in other things share their text."""
+        index = self.memories[memory.kind]
+        position = index.add(memory.id, "text", memory.text, _words_beside_text(memory))
+        self._position_of_version[memory.id, memory.version] = position
+        for image in images_of(memory):
+            self._image_ids[image.sha256] = None
+
+    def position(self, memory: AnyMemory) -> int:
+        """Where this version's text stands in the corpus of its kind."""
+        return self._position_of_version[memory.id, memory.version]
+
+    def turn_arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each text of the turns' corpus its turn's index; for each turn its time in microseconds."""
+        if self._turn_arrays is None:
+            self._turn_arrays = np.array(self._turn_of_text, np.int64), np.array(self._turn_times, np.int64)
+        return self._turn_arrays
+
+    # vectors
+
+    def missing_texts(self) -> dict[VectorKey, str]:
+        """Texts that have no vector yet."""
+        missing = self.turns.missing()
+        for index in self.memories.values():
+            missing |= index.missing()
+        return missing
+
+    def set_texts(self, vectors: StoredVectors) -> None:
+        """Give texts their vectors."""
+        for index in (self.turns, *self.memories.values()):
+            index.set_vectors(vectors)
+
+    def missing_images(self) -> tuple[str, ...]:
+        """Images of memories that have no vector yet, by SHA-256."""
+        return tuple(sha256 for sha256 in self._image_ids if sha256 not in self._images)
+
+    def set_images(self, vectors: Mapping[str, Vectors]) -> None:
+        """Give images their vectors."""
+        self._images.update(vectors)
+        self._unsaved_images |= {image_key(sha256): vector for sha256, vector in vectors.items()}
+
+    def image_vectors(self, images: Iterable[ImageRef]) -> Vectors | None:
+        """``(n, dim)`` vectors of those images that have one; None if none has."""
+        found = [self._images[image.sha256] for image in images if image.sha256 in self._images]
+        return np.stack(found) if found else None
+
+    def take_unsaved(self) -> tuple[dict[VectorKey, Vectors], dict[VectorKey, Vectors]]:
+        """Vectors of texts and of images that were made since the last call."""
+        texts = self.turns.take_unsaved()
+        for index in self.memories.values():
+            texts |= index.take_unsaved()
+        images, self._unsaved_images = self._unsaved_images, {}
+        return texts, images
+
+
+def images_of(memory: AnyMemory) -> tuple[ImageRef, ...]:
+    """The images that belong to a memory."""
+    return memory.images if isinstance(memory, SemanticMemory) else ()
+
+
+def _words_beside_text(memory: AnyMemory) -> str:
+    if isinstance(memory, SemanticMemory):
+        return " ".join((*memory.keywords, *(image.caption for image in memory.images)))
+    if isinstance(memory, EpisodicMemory):
+        return " ".join(memory.keywords)
+    return memory.key if isinstance(memory, ProceduralMemory) else ""

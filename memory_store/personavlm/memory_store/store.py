@@ -1,0 +1,303 @@
+"""``MemoryStore``: turns, memories, profile and media of many users, in one folder.
+
+Threads may share a store. Only one process may write to a folder at a time. A write returns after its
+commit, and every read after it sees it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from personavlm.memory_store.cache import UserCache
+from personavlm.memory_store.context import context_of, profile_of, timeline_of
+from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
+from personavlm.memory_store.errors import InvalidError, NotFoundError
+from personavlm.memory_store.operations import Step
+from personavlm.memory_store.records import (
+    AnyMemory,
+    AsOf,
+    Context,
+    ImageRef,
+    MemoryKind,
+    Operation,
+    Profile,
+    Progress,
+    SearchRequest,
+    SearchResult,
+    TimelineEntry,
+    Turn,
+    TurnDraft,
+    UserKey,
+    Window,
+)
+from personavlm.memory_store.retrieval import Retriever
+from personavlm.memory_store.shard import Shard
+from personavlm.memory_store.tables import Row, owner_columns, row_of, uid_of
+from personavlm.memory_store.times import utc, utc_now
+from personavlm.memory_store.turns import turn_of
+from personavlm.memory_store.working_set import NO_MEMORY, event_known
+
+SESSION_GAP = timedelta(minutes=60)
+CACHED_ROWS = 100_000
+"""Rows of all users held in memory, at 3 to 5 kB each with their vectors."""
+
+
+class MemoryStore:
+    """Everything that the platform remembers. There is no call that reads without a ``UserKey``."""
+
+    def __init__(
+        self, shard: Shard, session_gap: timedelta, clock: Callable[[], datetime], cached_rows: int
+    ) -> None:
+        self._shard = shard
+        self._session_gap = session_gap
+        self._clock = clock
+        self._cache = UserCache(shard.load, cached_rows)
+        self._retriever = Retriever(shard, self._cache)
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | Path,
+        *,
+        text_encoder: TextEncoder,
+        image_encoder: ImageEncoder,
+        session_gap: timedelta = SESSION_GAP,
+        clock: Callable[[], datetime] = utc_now,
+        cached_rows: int = CACHED_ROWS,
+    ) -> Self:
+        """Open or create the store in the local folder ``uri``; torn writes are repaired.
+
+        DamagedError where a table has no version left that can be read.
+        """
+        return cls(Shard.open(Path(uri), text_encoder, image_encoder), session_gap, clock, cached_rows)
+
+    def close(self) -> None:
+        """Let go of what is held in memory. All that was written is on disk already."""
+        self._cache.clear()
+
+    # turns
+
+    def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
+        """Store a turn; it outlives this process once the call has returned.
+
+        A turn joins the session of the newest turn unless ``session_gap`` has passed since. Without an
+        ``event_time`` it happens now, but not before the newest turn. OutOfOrderError for an
+        ``event_time`` before that without ``allow_past``; InvalidError for a turn without content or with
+        an image that was never stored; ValueError for a naive time.
+        """
+        with self._cache.hold(user) as state:
+            stored = state.records.turn_of_client(draft.client_id)
+            if stored:
+                return stored
+            for image in draft.images:
+                if not self._shard.media.has(user, image.sha256):
+                    raise InvalidError(f"the image {image.sha256!r} was never stored for this user")
+            turn = turn_of(draft, state.records, uid_of(user), self._session_gap, utc(self._clock()))
+            self._commit(user, "turns", [row_of(user, turn)])
+            state.records.add_turn(turn)
+            return turn
+
+    def turns(
+        self, user: UserKey, *, session: str | None = None, first_index: int = 0, as_of: AsOf | None = None
+    ) -> tuple[Turn, ...]:
+        """Turns from ``first_index`` on in the order in which they were stored, of one session or all."""
+        as_of = _checked(as_of)
+        with self._cache.hold(user) as state:
+            turns = state.records.turns if session is None else state.records.session(session)
+            return tuple(turn for turn in turns if turn.index >= first_index and event_known(turn, as_of))
+
+    def turn(self, user: UserKey, id: str) -> Turn:
+        """One turn. NotFoundError."""
+        with self._cache.hold(user) as state:
+            turn = state.records.turn(id)
+        if turn is None:
+            raise NotFoundError(f"no turn {id!r}")
+        return turn
+
+    def newest_turn(self, user: UserKey) -> Turn | None:
+        """The turn with the latest ``event_time``."""
+        with self._cache.hold(user) as state:
+            return state.records.newest_turn()
+
+    def context(
+        self, user: UserKey, now: datetime, token_budget: int = 2000, *, as_of: AsOf | None = None
+    ) -> Context:
+        """Core memory, profile and the open session; tokens are estimated at four characters each."""
+        now, as_of = utc(now), _checked(as_of)
+        with self._cache.hold(user) as state:
+            return context_of(state.records, now, self._session_gap, token_budget, as_of)
+
+    def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
+        """Find memories and turns; see ``search.py`` for the rules. ValueError for naive times,
+        NotFoundError for an image that the user does not have."""
+        request = replace(request, window=_utc_window(request.window), as_of=_checked(request.as_of))
+        return self._retriever.search(user, request)
+
+    # memories
+
+    def memories(
+        self,
+        user: UserKey,
+        kind: MemoryKind | None = None,
+        *,
+        as_of: AsOf | None = None,
+        include_ended: bool = False,
+    ) -> tuple[AnyMemory, ...]:
+        """Latest versions, in the order in which the memories were made; deleted ones are left out, and
+        superseded ones unless ``include_ended``."""
+        as_of = _checked(as_of)
+        with self._cache.hold(user) as state:
+            return tuple(
+                memory
+                for each in ([kind] if kind else MemoryKind)
+                for memory in state.records.memories(each, as_of, include_ended=include_ended)
+            )
+
+    def memory(self, user: UserKey, id: str) -> AnyMemory:
+        """The latest version of one memory. NotFoundError, also where it was deleted."""
+        latest = self.history(user, id)[-1]
+        if latest.deleted:
+            raise NotFoundError(f"the memory {id!r} was deleted")
+        return latest
+
+    def history(self, user: UserKey, id: str) -> tuple[AnyMemory, ...]:
+        """All versions of one memory, oldest first, a deletion among them. NotFoundError."""
+        with self._cache.hold(user) as state:
+            versions = tuple(state.records.versions(id))
+        if not versions:
+            raise NotFoundError(f"no memory {id!r}")
+        return versions
+
+    def apply(
+        self, user: UserKey, kind: MemoryKind, source: str, operations: Sequence[Operation]
+    ) -> tuple[AnyMemory, ...]:
+        """Apply the operations of one step, all or none; the versions written, in order.
+
+        A step that was applied before writes nothing and returns what it wrote then, be it nothing.
+        InvalidError names an operation that cannot be applied; ValueError a naive time.
+        """
+        if not source:
+            raise InvalidError("operations need a source: it makes them idempotent")
+        with self._cache.hold(user) as state:
+            written = state.records.written(kind, source)
+            if written is not None:
+                return tuple(written)
+            now = state.records.not_before_last(utc(self._clock()))
+            step = Step(
+                state.records, uid_of(user), kind, source, now, lambda sha: self._shard.media.has(user, sha)
+            )
+            step.plan(operations)
+            first = state.records.memory_rows[kind]
+            rows = [
+                row_of(user, memory) | {"sequence": first + number}
+                for number, memory in enumerate(step.versions)
+            ]
+            mark = {**owner_columns(user), "sequence": first, "id": NO_MEMORY, "source": source}
+            self._commit(user, kind, rows or [mark])
+            state.records.add_memories(kind, source, step.versions)
+            return tuple(step.versions)
+
+    def applied(self, user: UserKey, kind: MemoryKind, source: str) -> bool:
+        """Whether this step was applied."""
+        with self._cache.hold(user) as state:
+            return state.records.written(kind, source) is not None
+
+    def timeline(
+        self, user: UserKey, window: Window = Window(), limit: int = 100, newest_first: bool = True
+    ) -> tuple[TimelineEntry, ...]:
+        """Turns and memories in order of ``event_time``; an episode is in every window that it touches."""
+        window = _utc_window(window)
+        with self._cache.hold(user) as state:
+            return timeline_of(state.records, window, limit, newest_first)
+
+    # profile
+
+    def profile(self, user: UserKey, *, as_of: AsOf | None = None) -> Profile:
+        """The last version; version 0, neutral in every trait, where there is none."""
+        as_of = _checked(as_of)
+        with self._cache.hold(user) as state:
+            return profile_of(state.records, as_of)
+
+    def profile_history(self, user: UserKey) -> tuple[Profile, ...]:
+        """All versions, oldest first."""
+        with self._cache.hold(user) as state:
+            return tuple(state.records.profiles)
+
+    def save_profile(self, user: UserKey, profile: Profile) -> Profile:
+        """Store the next version; its number and ``recorded_at`` are the store's to set.
+
+        The same ``source``, unless empty, is stored once: again, it returns what was stored then.
+        """
+        with self._cache.hold(user) as state:
+            records = state.records
+            for stored in records.profiles:
+                if profile.source and stored.source == profile.source:
+                    return stored
+            profile = replace(
+                profile,
+                version=len(records.profiles) + 1,
+                event_time=utc(profile.event_time),
+                recorded_at=records.not_before_last(utc(self._clock())),
+            )
+            self._commit(user, "profile", [row_of(user, profile)])
+            records.add_profile(profile)
+            return profile
+
+    # update stage
+
+    def progress(self, user: UserKey) -> Progress:
+        """How far the update stage has come for this user."""
+        with self._cache.hold(user) as state:
+            return state.records.progress
+
+    def save_progress(self, user: UserKey, progress: Progress) -> None:
+        """Store how far the update stage has come."""
+        with self._cache.hold(user) as state:
+            if progress != state.records.progress:
+                row = row_of(user, progress) | {"sequence": state.records.progress_rows}
+                self._commit(user, "progress", [row])
+                state.records.add_progress(progress)
+
+    def users(self) -> tuple[UserKey, ...]:
+        """Everyone of whom anything is stored, in order of tenant and name."""
+        return self._shard.users()
+
+    def index(self, user: UserKey) -> None:
+        """Encode what has no vector yet and store the vectors, so that searches need not."""
+        self._retriever.index(user)
+
+    # media
+
+    def put_image(
+        self, user: UserKey, data: bytes, media_type: str, width: int, height: int, caption: str = ""
+    ) -> ImageRef:
+        """Store an image of ``width`` x ``height`` pixels; the same bytes are stored once.
+
+        InvalidError unless it is PNG, JPEG or WebP by ``media_type``; the bytes are not decoded.
+        """
+        return ImageRef(self._shard.media.put(user, data, media_type), media_type, width, height, caption)
+
+    def image(self, user: UserKey, sha256: str) -> bytes:
+        """The bytes of one of this user's images. NotFoundError."""
+        return self._shard.media.get(user, sha256)
+
+    def maintain(self) -> None:
+        """Compact tables of many small pieces. Reads and writes may go on meanwhile."""
+        self._shard.compact()
+
+    def _commit(self, user: UserKey, table: str, rows: list[Row]) -> None:
+        try:
+            self._shard.tables[table].append(user, rows)
+        except BaseException:
+            self._cache.forget(user)  # whether it took effect, only the table knows
+            raise
+
+
+def _checked(as_of: AsOf | None) -> AsOf | None:
+    return as_of and replace(as_of, time=utc(as_of.time))
+
+
+def _utc_window(window: Window) -> Window:
+    return Window(window.start and utc(window.start), window.end and utc(window.end))

@@ -1,0 +1,148 @@
+"""Arrow schemas of the tables, and the way between rows and records.
+
+Column names are the records' field names, so a record becomes a row by ``asdict``. Every row also says
+whose it is: ``uid`` joins tenant and user for filters, both stand beside it in the clear.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from personavlm.memory_store.errors import InvalidError
+from personavlm.memory_store.records import (
+    AnyMemory,
+    ImageRef,
+    MemoryKind,
+    Profile,
+    Progress,
+    Turn,
+    UserKey,
+)
+
+Row = dict[str, Any]
+Record = Turn | AnyMemory | Profile | Progress
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+_TIME = pa.timestamp("us", tz="UTC")
+_STRINGS = pa.list_(pa.string())
+_IMAGES = pa.list_(
+    pa.struct(
+        {
+            "sha256": pa.string(),
+            "media_type": pa.string(),
+            "width": pa.int32(),
+            "height": pa.int32(),
+            "caption": pa.string(),
+        }
+    )
+)
+_OWNER = {"uid": pa.string(), "tenant": pa.string(), "user": pa.string()}
+_MEMORY = {
+    **_OWNER,
+    "sequence": pa.int64(),  # counts this user's rows in this table: the order of writing
+    "id": pa.string(),
+    "version": pa.int32(),
+    "text": pa.string(),
+    "event_time": _TIME,
+    "revised_at": _TIME,
+    "recorded_at": _TIME,
+    "valid_to": _TIME,
+    "superseded_by": pa.string(),
+    "deleted": pa.bool_(),
+    "evidence": _STRINGS,
+    "reason": pa.string(),
+    "source": pa.string(),
+}
+
+TURNS = pa.schema(
+    {
+        **_OWNER,
+        "id": pa.string(),
+        "index": pa.int64(),
+        "session": pa.string(),
+        "event_time": _TIME,
+        "recorded_at": _TIME,
+        "user_text": pa.string(),
+        "assistant_text": pa.string(),
+        "images": _IMAGES,
+        "thinking": pa.string(),
+        "model": pa.string(),
+        "client_id": pa.string(),
+        "utc_offset_minutes": pa.int32(),
+    }
+)
+MEMORIES: dict[str, pa.Schema] = {
+    MemoryKind.CORE: pa.schema({**_MEMORY, "block": pa.string(), "key": pa.string()}),
+    MemoryKind.SEMANTIC: pa.schema(
+        {**_MEMORY, "category": pa.string(), "keywords": _STRINGS, "images": _IMAGES}
+    ),
+    MemoryKind.EPISODIC: pa.schema(
+        {**_MEMORY, "keywords": _STRINGS, "session": pa.string(), "end_time": _TIME}
+    ),
+    MemoryKind.PROCEDURAL: pa.schema({**_MEMORY, "key": pa.string()}),
+}
+PROFILE = pa.schema(
+    {
+        **_OWNER,
+        "version": pa.int32(),
+        "traits": pa.list_(pa.float64()),
+        "consent": pa.bool_(),
+        "cause": pa.string(),
+        "inferred": pa.list_(pa.int8()),
+        "smoothing": pa.float64(),
+        "evidence": _STRINGS,
+        "source": pa.string(),
+        "event_time": _TIME,
+        "recorded_at": _TIME,
+    }
+)
+PROGRESS = pa.schema({**_OWNER, "sequence": pa.int64(), "turns": pa.int64(), "consolidated": pa.int64()})
+
+_BESIDE_RECORD = ("uid", "tenant", "user", "sequence")
+
+
+def vectors_schema(dim: int) -> pa.Schema:
+    """Vectors of one encoder. ``digest`` is that of the encoded content: a vector of an earlier text
+    under the same id and field is never taken for the present one's."""
+    columns = ("id", "field", "digest", "model_id")
+    return pa.schema({**_OWNER, **dict.fromkeys(columns, pa.string()), "vector": pa.list_(pa.float32(), dim)})
+
+
+def uid_of(user: UserKey) -> str:
+    """One string per user. The tenant's length goes first, so no two pairs give the same string."""
+    return f"{len(user.tenant)}:{user.tenant}{user.user}"
+
+
+def owner_columns(user: UserKey) -> Row:
+    """The columns that say whose row it is."""
+    return {"uid": uid_of(user), "tenant": user.tenant, "user": user.user}
+
+
+def row_of(user: UserKey, record: Record) -> Row:
+    """The record as a row of ``user``."""
+    return {**owner_columns(user), **asdict(record)}
+
+
+def record_of(type_: type[AnyRecord], row: Mapping[str, Any]) -> AnyRecord:
+    """The record that ``row_of`` made this row from; columns beside the record are left out."""
+    fields = {name: _field(name, value) for name, value in row.items() if name not in _BESIDE_RECORD}
+    return type_(**fields)
+
+
+def _field(name: str, value: Any) -> Any:  # noqa: ANN401 - as wide as a column
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, list):
+        return tuple(ImageRef(**item) for item in value) if name == "images" else tuple(value)
+    return value
+
+
+def arrow_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as an Arrow table. InvalidError where a text is not valid Unicode (a lone surrogate)."""
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except UnicodeEncodeError as error:
+        raise InvalidError("a text holds half of a surrogate pair and is not valid Unicode") from error

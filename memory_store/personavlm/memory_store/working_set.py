@@ -1,0 +1,201 @@
+"""One user's records in memory: every turn, every version of every memory, profile and progress.
+
+It is filled from the tables on first use and told of every write after its commit. Reads filter it;
+"latest" and "as of" are reads. Not thread-safe: the user's lock is held around it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from personavlm.memory_store.records import (
+    AnyMemory,
+    AsOf,
+    CoreMemory,
+    EpisodicMemory,
+    MemoryKind,
+    ProceduralMemory,
+    Profile,
+    Progress,
+    SemanticMemory,
+    Turn,
+)
+from personavlm.memory_store.tables import Row, record_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_MEMORY = ""
+"""The id in a row that says only that its source was applied and wrote nothing."""
+
+_TYPES: Mapping[
+    MemoryKind, type[CoreMemory] | type[SemanticMemory] | type[EpisodicMemory] | type[ProceduralMemory]
+] = {
+    MemoryKind.CORE: CoreMemory,
+    MemoryKind.SEMANTIC: SemanticMemory,
+    MemoryKind.EPISODIC: EpisodicMemory,
+    MemoryKind.PROCEDURAL: ProceduralMemory,
+}
+
+
+def memory_known(memory: AnyMemory, as_of: AsOf | None) -> bool:
+    """Whether this version was known then."""
+    if as_of is None:
+        return True
+    return (memory.revised_at if as_of.clock == "timeline" else memory.recorded_at) <= as_of.time
+
+
+def event_known(event: Turn | Profile, as_of: AsOf | None) -> bool:
+    """Whether this turn or profile was known then: the timeline learns of both as they happen."""
+    if as_of is None:
+        return True
+    return (event.event_time if as_of.clock == "timeline" else event.recorded_at) <= as_of.time
+
+
+class WorkingSet:
+    """What the tables hold of one user."""
+
+    def __init__(self) -> None:
+        self.turns: list[Turn] = []
+        self.profiles: list[Profile] = []
+        self.progress = Progress()
+        self.progress_rows = 0
+        self.memory_rows = dict.fromkeys(MemoryKind, 0)
+        self.versions_log: list[AnyMemory] = []  # of all memories, as they were taken in
+        self._memories: dict[MemoryKind, dict[str, list[AnyMemory]]] = {kind: {} for kind in MemoryKind}
+        self._kinds: dict[str, MemoryKind] = {}
+        self._written: dict[tuple[MemoryKind, str], list[AnyMemory]] = {}
+        self._turn_by_id: dict[str, Turn] = {}
+        self._turn_by_client_id: dict[str, Turn] = {}
+        self._sessions: dict[str, list[Turn]] = {}
+        self._newest: Turn | None = None
+        self._last_recorded = EPOCH
+
+    def __len__(self) -> int:
+        """Rows held: the measure of what the working set weighs."""
+        return len(self.turns) + len(self.profiles) + self.progress_rows + sum(self.memory_rows.values())
+
+    # filling
+
+    def load(
+        self, turns: pa.Table, memories: Mapping[MemoryKind, pa.Table], profile: pa.Table, progress: pa.Table
+    ) -> None:
+        """Take in this user's rows of all tables, in any order."""
+        for row in _rows(turns, "index"):
+            self.add_turn(record_of(Turn, row))
+        for kind, table in memories.items():
+            self.add_memory_rows(kind, _rows(table, "sequence"))
+        for row in _rows(profile, "version"):
+            self.add_profile(record_of(Profile, row))
+        for row in _rows(progress, "sequence"):
+            self.add_progress(record_of(Progress, row))
+
+    def add_turn(self, turn: Turn) -> None:
+        """Take in the next turn."""
+        self.turns.append(turn)
+        self._turn_by_id[turn.id] = turn
+        if turn.client_id:
+            self._turn_by_client_id[turn.client_id] = turn
+        self._sessions.setdefault(turn.session, []).append(turn)
+        if self._newest is None or turn.event_time >= self._newest.event_time:
+            self._newest = turn
+        self._last_recorded = max(self._last_recorded, turn.recorded_at)
+
+    def add_memory_rows(self, kind: MemoryKind, rows: Iterable[Row]) -> None:
+        """Take in rows of one memory table, the marks of steps that wrote nothing among them."""
+        for row in rows:
+            self._written.setdefault((kind, row["source"]), [])
+            if row["id"] == NO_MEMORY:
+                self.memory_rows[kind] += 1
+            else:
+                self._add_memory(record_of(_TYPES[kind], row))
+
+    def add_memories(self, kind: MemoryKind, source: str, versions: Sequence[AnyMemory]) -> None:
+        """Take in what one step wrote."""
+        self._written.setdefault((kind, source), [])
+        for memory in versions:
+            self._add_memory(memory)
+        if not versions:
+            self.memory_rows[kind] += 1
+
+    def add_profile(self, profile: Profile) -> None:
+        """Take in the next version of the profile."""
+        self.profiles.append(profile)
+        self._last_recorded = max(self._last_recorded, profile.recorded_at)
+
+    def add_progress(self, progress: Progress) -> None:
+        """Take in how far the update stage got."""
+        self.progress = progress
+        self.progress_rows += 1
+
+    def _add_memory(self, memory: AnyMemory) -> None:
+        self._memories[memory.kind].setdefault(memory.id, []).append(memory)
+        self._kinds[memory.id] = memory.kind
+        self.versions_log.append(memory)
+        self._written[memory.kind, memory.source].append(memory)
+        self.memory_rows[memory.kind] += 1
+        self._last_recorded = max(self._last_recorded, memory.recorded_at)
+
+    # reading
+
+    def not_before_last(self, now: datetime) -> datetime:
+        """``now`` as ``recorded_at``: the store's clock may step back, the order of writing may not."""
+        return max(now, self._last_recorded)
+
+    def turn(self, id: str) -> Turn | None:
+        """The turn with this id."""
+        return self._turn_by_id.get(id)
+
+    def turn_of_client(self, client_id: str) -> Turn | None:
+        """The turn that a client stored under its own id."""
+        return self._turn_by_client_id.get(client_id) if client_id else None
+
+    def session(self, id: str) -> Sequence[Turn]:
+        """Turns of one session in the order of writing."""
+        return self._sessions.get(id, ())
+
+    def newest_turn(self, as_of: AsOf | None = None) -> Turn | None:
+        """The turn with the latest ``event_time``, the one written last among equals."""
+        if as_of is None:
+            return self._newest
+        known = (turn for turn in self.turns if event_known(turn, as_of))
+        return max(known, key=lambda turn: (turn.event_time, turn.index), default=None)
+
+    def session_for(self, event_time: datetime, gap: timedelta) -> str | None:
+        """The session that a turn of this time falls into; None where it opens one of its own.
+
+        That is the newest turn's session: for a later turn if less than ``gap`` has passed since, for an
+        earlier one if the session had begun by then.
+        """
+        newest = self._newest
+        if newest is None:
+            return None
+        if event_time >= newest.event_time:
+            return newest.session if event_time - newest.event_time < gap else None
+        begin = min(turn.event_time for turn in self.session(newest.session))
+        return newest.session if event_time >= begin else None
+
+    def versions(self, id: str) -> Sequence[AnyMemory]:
+        """All versions of one memory, oldest first."""
+        kind = self._kinds.get(id)
+        return self._memories[kind][id] if kind else ()
+
+    def histories(self, kind: MemoryKind) -> Iterator[Sequence[AnyMemory]]:
+        """The versions of each memory of one kind, in the order in which the memories were made."""
+        yield from self._memories[kind].values()
+
+    def memories(
+        self, kind: MemoryKind, as_of: AsOf | None = None, *, include_ended: bool = False
+    ) -> Iterator[AnyMemory]:
+        """The last version of each memory, deleted ones left out, superseded ones unless asked for."""
+        for versions in self.histories(kind):
+            latest = next((memory for memory in reversed(versions) if memory_known(memory, as_of)), None)
+            if latest and not latest.deleted and (include_ended or latest.valid_to is None):
+                yield latest
+
+    def written(self, kind: MemoryKind, source: str) -> Sequence[AnyMemory] | None:
+        """What a step wrote, in order; None if it has not been applied."""
+        return self._written.get((kind, source))
+
+
+def _rows(table: pa.Table, order: str) -> list[Row]:
+    return list(table.sort_by(order).to_pylist()) if table.num_rows else []
