@@ -1,0 +1,116 @@
+"""The Ray Serve application, and how it is started on a laptop or on a cluster that is there already."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import ray
+from ray import serve
+from ray.serve import Application
+
+from personavlm.deployments.ingress import Ingress
+from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
+from personavlm.deployments.policy import Policy
+from personavlm.platform.config import Config
+
+APP = "personavlm"
+READY_TIMEOUT_S = 120
+
+
+class StartError(Exception):
+    """The service could not be started; the message says why and what helps."""
+
+
+def build(config: Config) -> Application:
+    """The application graph: ingress in front of policy."""
+    resources = {"num_cpus": config.service.cpus_per_replica}
+    policy = serve.deployment(
+        name="policy", num_replicas=config.service.policy_replicas, ray_actor_options=resources,
+        max_ongoing_requests=64,
+    )(Policy)  # fmt: skip
+    ingress = serve.deployment(
+        name="ingress", num_replicas=config.service.ingress_replicas, ray_actor_options=resources,
+        max_ongoing_requests=256,
+    )(serve.ingress()(Ingress))  # fmt: skip
+    return ingress.bind(config, policy.bind(config))
+
+
+@contextmanager
+def running(config: Config) -> Iterator[str]:
+    """The service, ready to answer at the URL that this yields, until the block ends."""
+    check_port(config)
+    check_layout(config)
+    start_ray(config)
+    memory = MemoryPool.connect(config)
+    try:
+        serve.start(http_options={"host": config.service.host, "port": config.service.port})
+        serve.run(build(config), name=APP, route_prefix="/")
+        url = f"http://{config.service.host}:{config.service.port}"
+        wait_ready(url)
+        yield url
+    finally:
+        if config.ray_address is None:
+            ray.shutdown()
+        else:
+            serve.delete(APP)
+            memory.stop()
+
+
+def start_ray(config: Config) -> None:
+    """Connect to the configured cluster, or start one that lives as long as this process."""
+    if config.ray_address is None:
+        ray.init(
+            address="local", namespace=NAMESPACE, include_dashboard=False, log_to_driver=False,
+            logging_level="ERROR",
+        )  # fmt: skip
+    else:
+        ray.init(address=config.ray_address, namespace=NAMESPACE, log_to_driver=False)
+
+
+def check_port(config: Config) -> None:
+    """Raises `StartError` when somebody listens on the port already."""
+    host, port = config.service.host, config.service.port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartError(f"{host}:{port}: {error.strerror}; choose another service.port") from error
+
+
+def check_layout(config: Config) -> None:
+    """The number of shards decides where every user lives, so it is written down once and held to.
+
+    Raises `StartError` where the store was made with another number.
+    """
+    file = config.memory.uri / "layout.json"
+    if not file.exists():
+        config.memory.uri.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"shards": config.memory.shards}), encoding="utf-8")
+    shards = json.loads(file.read_text(encoding="utf-8"))["shards"]
+    if shards != config.memory.shards:
+        raise StartError(
+            f"{config.memory.uri} was made with {shards} shards, but memory.shards is "
+            f"{config.memory.shards}; set it to {shards}, or choose another memory.uri"
+        )
+
+
+def wait_ready(url: str) -> None:
+    """Return once `/readyz` says yes. Raises `StartError` after two minutes of no."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    last = "no answer"
+    while time.monotonic() < deadline:
+        try:
+            response = httpx.get(f"{url}/readyz", timeout=10)
+            if response.status_code == 200:
+                return
+            last = response.text
+        except httpx.TransportError as error:
+            last = str(error)
+        time.sleep(0.1)
+    raise StartError(f"the service at {url} did not become ready within {READY_TIMEOUT_S} s: {last}")

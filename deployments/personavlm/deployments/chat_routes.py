@@ -1,0 +1,208 @@
+"""`POST /v1/chat/completions` and `GET /v1/models`: one message in, one personalised reply out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from personavlm.deployments.api import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatMessage,
+    ChatRequest,
+    ChunkChoice,
+    Delta,
+    ErrorReply,
+    Model,
+    ModelList,
+    ReplyChoice,
+    ReplyMessage,
+    Usage,
+)
+from personavlm.deployments.error_replies import error_body
+from personavlm.deployments.images import ImagePolicy
+from personavlm.deployments.keys import Credential
+from personavlm.deployments.policy import ChatJob, Done, Event, Failure
+from personavlm.deployments.services import Caller, Services, SharedServices, require_replay
+from personavlm.deployments.trace import trace_of
+from personavlm.memory_store import ImageRef, UserKey
+from personavlm.platform.agent.types import AnswerDelta, ThinkingDelta
+from personavlm.platform.errors import RequestError
+
+router = APIRouter(
+    responses={status: {"model": ErrorReply} for status in (400, 401, 403, 409, 413, 502, 503)}
+)
+
+
+@router.get("/v1/models", response_model=ModelList)
+async def models(_: Caller, shared: SharedServices) -> ModelList:
+    """The policy that this service runs."""
+    return ModelList(data=[Model(id=shared.model, description=shared.model_description)])
+
+
+@router.post("/v1/chat/completions", response_model=ChatCompletion)
+async def chat(request: ChatRequest, caller: Caller, shared: SharedServices) -> Response:
+    """Answer the newest user message of `messages`, from everything known about `user`."""
+    job = await _job(request, caller, shared)
+    events = shared.policy.options(stream=True).chat.remote(job)
+    reply = Reply(job.client_id, shared.model, request)
+    if not request.stream:
+        return await reply.whole(events)
+    first: list[Event] = await anext(events)  # an error before the first words gets its own HTTP status
+    if isinstance(first[0], Failure):
+        raise _as_error(first[0])
+    return StreamingResponse(reply.chunks(first, events), media_type="text/event-stream")
+
+
+async def _job(request: ChatRequest, caller: Credential, shared: Services) -> ChatJob:
+    """Check everything that can be wrong with a request; store its images only then."""
+    if request.model != shared.model:
+        raise RequestError(
+            f"model {request.model!r} is not served here; use {shared.model!r}",
+            status=404, param="model", code="model_not_found",
+        )  # fmt: skip
+    for name, used in _replay_fields(request).items():
+        if used:
+            require_replay(caller, f"metadata.{name}")
+    message = _new_message(request.messages)
+    user = UserKey(caller.tenant, request.user)
+    images = await store_images(shared, user, message.image_urls, "messages")
+    if not message.text.strip() and not images:
+        raise RequestError("the newest user message is empty", param="messages", code="empty_message")
+    return ChatJob(
+        user=user,
+        client_id=f"chatcmpl-{uuid4().hex}",
+        text=message.text,
+        images=images,
+        instructions="\n\n".join(m.text for m in request.messages if m.role in ("system", "developer")),
+        now=request.metadata.event_time,
+        allow_past=request.metadata.allow_past,
+        remember=request.metadata.remember,
+        trace=request.metadata.trace,
+    )
+
+
+def _replay_fields(request: ChatRequest) -> dict[str, bool]:
+    metadata = request.metadata
+    return {
+        "event_time": metadata.event_time is not None,
+        "allow_past": metadata.allow_past,
+        "remember": not metadata.remember,
+    }
+
+
+def _new_message(messages: list[ChatMessage]) -> ChatMessage:
+    if messages[-1].role != "user":
+        raise RequestError(
+            "the last message must be the user's new message", param="messages", code="no_user_message"
+        )
+    return messages[-1]
+
+
+async def store_images(
+    shared: Services, user: UserKey, urls: list[str], param: str, captions: list[str] | None = None
+) -> tuple[ImageRef, ...]:
+    """Check all images, then store them; a bad one leaves nothing behind."""
+    policy: ImagePolicy = shared.images
+    checked = [await policy.read(url, f"{param}.image[{i}]") for i, url in enumerate(urls)]
+    home = shared.memory.home(user)
+    texts = captions or [""] * len(checked)
+    return tuple(
+        [
+            await home.put_image.remote(user, image.data, image.media_type, image.width, image.height, text)
+            for image, text in zip(checked, texts, strict=True)
+        ]
+    )
+
+
+class Reply:
+    """Turns the policy's events into OpenAI's objects."""
+
+    def __init__(self, reply_id: str, model: str, request: ChatRequest) -> None:
+        self._id, self._model, self._request = reply_id, model, request
+        self._created = int(time.time())
+        self._opened = False
+
+    async def whole(self, events: AsyncIterator[list[Event]]) -> JSONResponse:
+        """The reply in one piece. Raises `RequestError` where the policy failed."""
+        thinking, done = "", None
+        async for batch in events:
+            for event in batch:
+                if isinstance(event, Failure):
+                    raise _as_error(event)
+                if isinstance(event, ThinkingDelta):
+                    thinking += event.text
+                elif isinstance(event, Done):
+                    done = event
+        if done is None:
+            raise RequestError("the reply broke off; try again", status=503, code="reply_broke_off")
+        message = ReplyMessage(content=done.answer, reasoning_content=thinking if self._reasoning else None)
+        completion = ChatCompletion(
+            id=self._id, created=self._created, model=self._model, choices=[ReplyChoice(message=message)],
+            usage=_usage(done), personavlm=trace_of(done, self._request.metadata.trace),
+        )  # fmt: skip
+        return JSONResponse(completion.model_dump(mode="json", exclude_none=not self._reasoning))
+
+    async def chunks(self, first: list[Event], events: AsyncIterator[list[Event]]) -> AsyncIterator[str]:
+        """Server-sent events. The chunk with `finish_reason` leaves only after the turn is durable."""
+        for event in first:
+            yield self._sse(event)
+        async for batch in events:
+            yield "".join(self._sse(event) for event in batch)
+        yield "data: [DONE]\n\n"
+
+    @property
+    def _reasoning(self) -> bool:
+        return self._request.metadata.reasoning
+
+    def _sse(self, event: Event) -> str:
+        if isinstance(event, Failure):
+            body = error_body(event.message, event.status, event.param, event.code)
+            return f"data: {body.model_dump_json()}\n\n"
+        if isinstance(event, AnswerDelta):
+            return self._chunk(Delta(role=self._role(), content=event.text))
+        if isinstance(event, ThinkingDelta):
+            shown = self._reasoning
+            return self._chunk(Delta(role=self._role(), reasoning_content=event.text)) if shown else ""
+        return self._last_chunks(event)
+
+    def _last_chunks(self, done: Done) -> str:
+        options = self._request.stream_options
+        last = ChatCompletionChunk(
+            id=self._id, created=self._created, model=self._model,
+            choices=[ChunkChoice(delta=Delta(), finish_reason="stop")],
+            personavlm=trace_of(done, self._request.metadata.trace),
+        )  # fmt: skip
+        text = f"data: {last.model_dump_json(exclude_none=True)}\n\n"
+        if options and options.include_usage:
+            usage = ChatCompletionChunk(
+                id=self._id, created=self._created, model=self._model, choices=[], usage=_usage(done)
+            )
+            text += f"data: {usage.model_dump_json(exclude_none=True)}\n\n"
+        return text
+
+    def _chunk(self, delta: Delta) -> str:
+        chunk = ChatCompletionChunk(
+            id=self._id, created=self._created, model=self._model, choices=[ChunkChoice(delta=delta)]
+        )
+        return f"data: {chunk.model_dump_json(exclude_none=True)}\n\n"
+
+    def _role(self) -> str | None:
+        opened, self._opened = self._opened, True
+        return None if opened else "assistant"
+
+
+def _usage(done: Done) -> Usage:
+    return Usage(
+        prompt_tokens=done.prompt_tokens,
+        completion_tokens=done.completion_tokens,
+        total_tokens=done.prompt_tokens + done.completion_tokens,
+    )
+
+
+def _as_error(failure: Failure) -> RequestError:
+    return RequestError(failure.message, status=failure.status, param=failure.param, code=failure.code)

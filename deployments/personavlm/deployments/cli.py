@@ -1,0 +1,112 @@
+"""`personavlm`: serve, demo, replay, keys. Heavy imports happen after the arguments are parsed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0 on success, 1 on a problem that the message explains."""
+    args = parser().parse_args(arguments)
+    status: int = args.run(args)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="personavlm", description="Assistants that remember each user.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="start the service on this machine or on a Ray cluster")
+    serve.add_argument("--config", type=Path, help="YAML file; without it, defaults and the rules engine")
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser("demo", help="watch an assistant live through two months of one user")
+    demo.add_argument("--once", action="store_true", help="write the report and exit instead of staying up")
+    demo.add_argument("--report", type=Path, default=Path("demo-report.json"))
+    demo.add_argument("--port", type=int, default=8000)
+    demo.set_defaults(run=_demo)
+
+    replay = commands.add_parser("replay", help="drive a running service with a recorded history")
+    replay.add_argument("file", type=Path)
+    replay.add_argument("--format", choices=("personavlm", "persona-mme", "locomo"), default="personavlm")
+    replay.add_argument("--questions", action="store_true", help="ask the file's questions afterwards")
+    replay.add_argument("--question-file", type=Path, help="questions kept apart (Persona-MME)")
+    replay.add_argument("--url", default="http://127.0.0.1:8000")
+    replay.add_argument("--key", help="API key; default: the environment variable PERSONAVLM_KEY")
+    replay.add_argument("--user", default="", help="prefix of the user ids")
+    replay.add_argument("--json", type=Path, help="write the results to this file")
+    replay.set_defaults(run=_replay)
+
+    keys = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="ACTION")
+    create = keys.add_parser("create", help="make a key and print it, once")
+    create.add_argument("--tenant", required=True)
+    create.add_argument("--name", default="", help="a note on whose it is")
+    create.add_argument("--replay", action="store_true", help="allow recorded times and imported turns")
+    create.add_argument("--config", type=Path, help="the service's configuration, for its keys_file")
+    create.set_defaults(run=_create_key)
+    return top
+
+
+def _serve(args: argparse.Namespace) -> int:
+    import signal
+    import threading
+
+    from personavlm.deployments.local_ray import prepare_environment
+    from personavlm.platform.config import Config, ConfigError
+
+    try:
+        config = Config.load(args.config) if args.config else Config()
+    except ConfigError as error:
+        return _fail(str(error))
+    if config.ray_address is None:
+        prepare_environment()
+    from personavlm.deployments.app import StartError, running
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with running(config) as url:
+            print(f"PersonaVLM is ready: {url}  (Ctrl-C ends it)", flush=True)
+            stop.wait()
+    except StartError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from personavlm.deployments.local_ray import prepare_environment
+
+    prepare_environment()
+    from personavlm.deployments.demo import command
+
+    return command.run(args)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from personavlm.deployments import replay
+
+    return replay.run(args)
+
+
+def _create_key(args: argparse.Namespace) -> int:
+    from personavlm.deployments.keys import KeysFileError, create_key
+    from personavlm.platform.config import Config, ConfigError
+
+    try:
+        config = Config.load(args.config) if args.config else Config()
+        key = create_key(config.service.keys_file, args.tenant, replay=args.replay, name=args.name)
+    except (ConfigError, KeysFileError) as error:
+        return _fail(str(error))
+    print(key)
+    print(f"Kept as a hash in {config.service.keys_file}; it cannot be shown again.", file=sys.stderr)
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"personavlm: {message}", file=sys.stderr)
+    return 1

@@ -1,0 +1,84 @@
+"""Every error leaves the service in OpenAI's shape: `{"error": {message, type, param, code}}`."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from ray.exceptions import RayError
+from starlette.exceptions import HTTPException
+
+from personavlm.deployments.api import ErrorDetail, ErrorReply
+from personavlm.memory_store import NotFoundError, OutOfOrderError
+from personavlm.platform.errors import RequestError
+
+log = logging.getLogger(__name__)
+
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> ErrorReply:
+    """The body for an HTTP status."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return ErrorReply(error=ErrorDetail(message=message, type=kind, param=param, code=code))
+
+
+def error_reply(message: str, status: int, param: str | None = None, code: str | None = None) -> JSONResponse:
+    """The whole response."""
+    headers = {"Retry-After": "1"} if status in (429, 503) else None
+    body = error_body(message, status, param, code).model_dump()
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer each kind of error in the one shape."""
+
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> JSONResponse:
+        return error_reply(error.message, error.status, error.param, error.code)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return _invalid(error)
+
+    @app.exception_handler(NotFoundError)
+    async def missing(_: Request, error: NotFoundError) -> JSONResponse:
+        return error_reply(_plain(error), 404, None, "not_found")
+
+    @app.exception_handler(OutOfOrderError)
+    async def out_of_order(_: Request, error: OutOfOrderError) -> JSONResponse:
+        message = f"{_plain(error)}; send turns in order, or set allow_past"
+        return error_reply(message, 409, "event_time", "event_time_out_of_order")
+
+    @app.exception_handler(RayError)
+    async def unavailable(_: Request, error: RayError) -> JSONResponse:
+        log.warning("a part of the service is restarting: %s", error)
+        return error_reply("a part of the service is restarting; try again", 503, None, "unavailable")
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        return error_reply(str(error.detail), error.status_code)
+
+
+def _plain(error: Exception) -> str:
+    """The message alone: Ray puts the remote traceback around an error that crossed processes."""
+    cause = getattr(error, "cause", error)
+    return str(cause)
+
+
+def _invalid(error: RequestValidationError) -> JSONResponse:
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return error_reply(f"the body is not valid JSON: {first['ctx']['error']}", 400, None, "invalid_json")
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    param = ".".join(place) or None
+    missing = first["type"] == "missing"
+    message = f"{param or 'body'}: {'this field is required' if missing else first['msg']}"
+    return error_reply(message, 400, param, "missing_field" if missing else "invalid_value")

@@ -1,0 +1,108 @@
+"""The ingress replica: HTTP in front, keys, limits and schema; one call to the policy behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from personavlm.deployments import chat_routes, error_replies, memory_routes
+from personavlm.deployments.console import router as console_router
+from personavlm.deployments.images import ImagePolicy
+from personavlm.deployments.keys import KeyRing
+from personavlm.deployments.memory_pool import MemoryPool
+from personavlm.deployments.services import Services
+from personavlm.platform.config import Config
+from personavlm.platform.engines.build import build_engine
+
+READY_TIMEOUT_S = 5
+
+
+class Ingress:
+    """Serve calls `__serve_build_asgi_app__` once the replica is constructed."""
+
+    def __init__(self, config: Config, policy: DeploymentHandle) -> None:
+        self._config = config
+        engine = build_engine(config.engine)
+        self._services = Services(
+            keys=KeyRing(config.service.keys_file),
+            memory=MemoryPool.connect(config),
+            policy=policy,
+            images=ImagePolicy(
+                max_bytes=int(config.service.max_image_mb * 2**20),
+                allow_remote=config.service.allow_remote_images,
+            ),
+            model=engine.model,
+            model_description=engine.description,
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_app(self._services, max_body_bytes=int(self._config.service.max_body_mb * 2**20))
+
+
+def build_app(services: Services, max_body_bytes: int) -> FastAPI:
+    """The HTTP application."""
+    app = FastAPI(title="PersonaVLM", description="Assistants that remember each user.", redoc_url=None)
+    app.state.services = services
+    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    error_replies.install(app)
+    app.include_router(chat_routes.router)
+    app.include_router(memory_routes.router)
+    app.include_router(console_router())
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """This replica answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Every part that a chat turn needs answers."""
+        try:
+            await asyncio.wait_for(services.memory.ready(), READY_TIMEOUT_S)
+        except TimeoutError:
+            return error_replies.error_reply("the memory actors are still starting", 503, code="not_ready")
+        return JSONResponse({"status": "ready"})
+
+    return app
+
+
+class BodyLimit:
+    """Refuses bodies over the limit, whether they announce their length or not."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app, self._max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        body: list[Message] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            body.append(message)
+            size += len(message.get("body", b""))
+            more = message["type"] == "http.request" and message.get("more_body", False)
+            if size > self._max_bytes:
+                await self._refuse(scope, receive, send)
+                return
+
+        async def replay() -> Message:
+            return body.pop(0) if body else await receive()
+
+        await self._app(scope, replay, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = f"{self._max_bytes / 2**20:g} MB"
+        response = error_replies.error_reply(
+            f"the body is over the limit of {limit}; send fewer or smaller images", 413, code="body_too_large"
+        )
+        await response(scope, receive, send)

@@ -1,0 +1,39 @@
+"""Environment of a Ray cluster on this machine. Call before Ray is imported: it reads these once."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+_FILES = {
+    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
+    "RAY_SERVE_HAPROXY_SOCKET_PATH": "admin.sock",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": "state",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
+}
+_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
+
+
+def prepare_environment() -> None:
+    """HAProxy in front (a no-op takes 2 ms instead of 10), its files and ports ours alone.
+
+    Variables that the caller has set stay as they are.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # one machine, loopback only: no token to hand around
+    os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    folder = Path(tempfile.mkdtemp(prefix="personavlm-"))
+    for variable, name in _FILES.items():
+        os.environ.setdefault(variable, str(folder / name))
+    for variable in _PORTS:
+        os.environ.setdefault(variable, str(free_port()))
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

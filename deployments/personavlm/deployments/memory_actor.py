@@ -1,0 +1,218 @@
+"""The home of users: the only writer of one shard, which also runs their update stage.
+
+The class knows no Ray; `memory_pool` makes actors of it. Calls of the store are plain Python that may
+wait for a disk, so each runs in a thread and the event loop stays free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import uuid4
+
+from personavlm.deployments.images import media_type_of
+from personavlm.deployments.update_queue import UpdateQueue
+from personavlm.memory_store import (
+    NEUTRAL,
+    AnyMemory,
+    AsOf,
+    Context,
+    Delete,
+    ImageRef,
+    MemoryKind,
+    MemoryStore,
+    NotFoundError,
+    OutOfOrderError,
+    Profile,
+    SearchRequest,
+    SearchResult,
+    TimelineEntry,
+    Turn,
+    TurnDraft,
+    UserKey,
+    Window,
+)
+from personavlm.platform.config import Config
+from personavlm.platform.encoders import ImageDescriptor, MiniLmEncoder
+from personavlm.platform.engines.build import build_engine
+from personavlm.platform.updates import UpdateSettings, UpdateStage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A memory or turn that a trajectory found, with the raw turns behind it."""
+
+    item: AnyMemory | Turn
+    kind: str
+    turns: tuple[Turn, ...]
+
+
+class MemoryActor:
+    """One shard."""
+
+    def __init__(self, config: Config, shard: int) -> None:
+        self._config = config.memory
+        self._store = MemoryStore.open(
+            config.memory.uri / f"shard-{shard:04d}",
+            text_encoder=MiniLmEncoder(),
+            image_encoder=ImageDescriptor(),
+            session_gap=config.memory.session_gap,
+        )
+        settings = UpdateSettings(
+            session_gap=config.memory.session_gap, personality_rule=config.updates.personality_rule
+        )
+        self._stage = UpdateStage(self._store, build_engine(config.engine), settings=settings)
+        self._queue = UpdateQueue(self._stage.run)
+        self._tasks = [asyncio.create_task(self._close_idle()), asyncio.create_task(self._maintain())]
+
+    async def ready(self) -> None:
+        """Answers once the shard is open and repaired."""
+
+    # A chat turn
+
+    async def begin(self, user: UserKey, now: datetime | None, allow_past: bool) -> tuple[datetime, Context]:
+        """The time of a new message, and the context of its first prompt.
+
+        ``None`` means the present, in the local time of the user's last turn. Raises
+        `OutOfOrderError` for a stated time before the newest turn.
+        """
+        return await asyncio.to_thread(self._begin, user, now, allow_past)
+
+    def _begin(self, user: UserKey, now: datetime | None, allow_past: bool) -> tuple[datetime, Context]:
+        newest = self._store.newest_turn(user)
+        if now is None:
+            offset = timezone(timedelta(minutes=newest.utc_offset_minutes if newest else 0))
+            now = datetime.now(offset)
+            now = max(now, newest.event_time.astimezone(offset)) if newest else now
+        elif newest and now < newest.event_time and not allow_past:
+            raise OutOfOrderError(
+                f"{now.isoformat()} is before the user's newest turn at {newest.event_time.isoformat()}"
+            )
+        return now, self._store.context(user, now, self._config.context_tokens)
+
+    async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
+        return await asyncio.to_thread(self._store.search, user, request)
+
+    async def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
+        """Store a turn; returns when it is durable. The update stage follows in its own time."""
+        turn = await asyncio.to_thread(self._store.append_turn, user, draft)
+        self._queue.notify(user)
+        return turn
+
+    async def import_turns(self, user: UserKey, drafts: Sequence[TurnDraft]) -> tuple[list[str], int]:
+        """Store recorded turns, all or none; their ids, and how many of them are new."""
+        turns, new = await asyncio.to_thread(self._store.append_turns, user, drafts)
+        self._queue.notify(user)
+        return [turn.id for turn in turns], new
+
+    async def found(self, user: UserKey, ids: Sequence[str]) -> list[Found]:
+        """Describe what a trajectory found. Ids deleted meanwhile are left out."""
+        return await asyncio.to_thread(lambda: [f for f in (self._found(user, i) for i in ids) if f])
+
+    def _found(self, user: UserKey, item_id: str) -> Found | None:
+        try:
+            if item_id.startswith("t_"):
+                turn = self._store.turn(user, item_id)
+                return Found(turn, "turn", (turn,))
+            memory = self._store.memory(user, item_id)
+        except NotFoundError:
+            return None
+        turns = (self._store.turn(user, turn_id) for turn_id in memory.evidence)
+        return Found(memory, memory.kind.value, tuple(turns))
+
+    # Media
+
+    async def put_image(
+        self, user: UserKey, data: bytes, media_type: str, width: int, height: int, caption: str = ""
+    ) -> ImageRef:
+        return await asyncio.to_thread(self._store.put_image, user, data, media_type, width, height, caption)
+
+    async def image(self, user: UserKey, sha256: str) -> bytes:
+        return await asyncio.to_thread(self._store.image, user, sha256)
+
+    async def image_with_type(self, user: UserKey, sha256: str) -> tuple[bytes, str]:
+        """The bytes and their media type, for HTTP."""
+        data = await self.image(user, sha256)
+        return data, media_type_of(data)
+
+    # What users and operators look at
+
+    async def memories(
+        self, user: UserKey, kind: MemoryKind | None, as_of: AsOf | None, include_ended: bool
+    ) -> tuple[AnyMemory, ...]:
+        return await asyncio.to_thread(
+            self._store.memories, user, kind, as_of=as_of, include_ended=include_ended
+        )
+
+    async def memory(self, user: UserKey, memory_id: str) -> AnyMemory:
+        return await asyncio.to_thread(self._store.memory, user, memory_id)
+
+    async def history(self, user: UserKey, memory_id: str) -> tuple[AnyMemory, ...]:
+        return await asyncio.to_thread(self._store.history, user, memory_id)
+
+    async def delete_memory(self, user: UserKey, memory_id: str) -> None:
+        await asyncio.to_thread(self._delete_memory, user, memory_id)
+
+    def _delete_memory(self, user: UserKey, memory_id: str) -> None:
+        memory = self._store.memory(user, memory_id)
+        operation = Delete(memory_id, datetime.now(UTC), "deleted by the user")
+        self._store.apply(user, memory.kind, f"user:{uuid4().hex}", [operation])
+
+    async def timeline(self, user: UserKey, window: Window, limit: int) -> tuple[TimelineEntry, ...]:
+        return await asyncio.to_thread(self._store.timeline, user, window, limit)
+
+    # Personality
+
+    async def profile(self, user: UserKey) -> tuple[Profile, ...]:
+        """All versions, oldest first; the last one is in force."""
+        return await asyncio.to_thread(self._profile, user)
+
+    def _profile(self, user: UserKey) -> tuple[Profile, ...]:
+        return self._store.profile_history(user) or (self._store.profile(user),)
+
+    async def reset_profile(self, user: UserKey) -> None:
+        await asyncio.to_thread(self._save_profile, user, None)
+
+    async def set_consent(self, user: UserKey, consent: bool) -> None:
+        await asyncio.to_thread(self._save_profile, user, consent)
+
+    def _save_profile(self, user: UserKey, consent: bool | None) -> None:
+        current, now = self._store.profile(user), datetime.now(UTC)
+        change = Profile(
+            version=current.version,
+            traits=(NEUTRAL,) * 5 if consent is None else current.traits,
+            consent=current.consent if consent is None else consent,
+            cause="reset" if consent is None else "consent",
+            event_time=now,
+            recorded_at=now,
+        )
+        self._store.save_profile(user, change)
+
+    # The update stage
+
+    async def close_sessions(self, user: UserKey, now: datetime) -> list[str]:
+        """Close the open session if it is over by ``now``, and finish all updates of this user."""
+        closed = await self._stage.close_sessions(user, now)
+        self._queue.notify(user)
+        await self._queue.idle(user)
+        return closed
+
+    async def _close_idle(self) -> None:
+        """Take up what an earlier process left pending, then look after users who do not return."""
+        for user in await asyncio.to_thread(self._store.users):
+            self._queue.notify(user)
+        while True:
+            await asyncio.sleep(self._config.idle_check_s)
+            for user in await asyncio.to_thread(self._store.users):
+                if await self._stage.due(user, datetime.now(UTC)):
+                    self._queue.notify(user)
+
+    async def _maintain(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.maintenance_s)
+            await asyncio.to_thread(self._store.maintain)

@@ -1,0 +1,167 @@
+"""A user's memories, timeline, images and personality, and the import of recorded turns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime
+
+from personavlm.deployments.api import (
+    CloseReply,
+    CloseRequest,
+    ConsentRequest,
+    ErrorReply,
+    ImageInput,
+    MemorySearch,
+    TurnInput,
+    TurnsReply,
+    TurnsRequest,
+)
+from personavlm.deployments.chat_routes import store_images
+from personavlm.deployments.services import Caller, PathUser, Services, SharedServices, require_replay
+from personavlm.deployments.trace import hit_json, memory_json, profile_json
+from personavlm.memory_store import AsOf, MemoryKind, SearchRequest, TurnDraft, UserKey, Window
+from personavlm.platform.errors import RequestError
+
+router = APIRouter(responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 503)})
+
+
+@router.post("/v1/turns")
+async def import_turns(request: TurnsRequest, caller: Caller, shared: SharedServices) -> TurnsReply:
+    """Import recorded turns in order. A client id that is already stored is passed over."""
+    require_replay(caller, "importing turns")
+    user = UserKey(caller.tenant, request.user)
+    for number, turn in enumerate(request.turns):
+        if not (turn.user_text.strip() or turn.assistant_text.strip() or turn.images):
+            raise RequestError(
+                "a turn needs user_text, assistant_text or an image",
+                param=f"turns.{number}",
+                code="empty_turn",
+            )
+    drafts = [await _draft(shared, user, turn, number, request) for number, turn in enumerate(request.turns)]
+    ids, stored = await shared.memory.home(user).import_turns.remote(user, drafts)
+    return TurnsReply(stored=stored, already_stored=len(ids) - stored, turn_ids=ids)
+
+
+async def _draft(
+    shared: Services, user: UserKey, turn: TurnInput, number: int, request: TurnsRequest
+) -> TurnDraft:
+    inputs = [i if isinstance(i, ImageInput) else ImageInput(url=i) for i in turn.images]
+    images = await store_images(
+        shared, user, [i.url for i in inputs], f"turns.{number}", [i.caption for i in inputs]
+    )
+    offset = turn.event_time.utcoffset()
+    return TurnDraft(
+        user_text=turn.user_text,
+        assistant_text=turn.assistant_text,
+        event_time=turn.event_time,
+        images=images,
+        client_id=turn.client_id,
+        utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
+        allow_past=request.allow_past,
+    )
+
+
+@router.post("/v1/users/{user}/sessions/close")
+async def close_sessions(
+    user: PathUser, request: CloseRequest, caller: Caller, shared: SharedServices
+) -> CloseReply:
+    """Close the open session if it is over by `now`; returns when all updates of the user are done."""
+    require_replay(caller, "closing sessions")
+    closed = await shared.memory.home(user).close_sessions.remote(user, request.now)
+    return CloseReply(closed=closed, pending_turns=0)
+
+
+@router.get("/v1/users/{user}/memories")
+async def memories(
+    user: PathUser,
+    shared: SharedServices,
+    kind: MemoryKind | None = None,
+    as_of: AwareDatetime | None = None,
+    include_ended: bool = False,
+) -> dict[str, Any]:
+    """Memories that hold, or held `as_of` a time on the timeline; `include_ended` adds superseded ones."""
+    at = AsOf(as_of) if as_of else None
+    found = await shared.memory.home(user).memories.remote(user, kind, at, include_ended)
+    return {"data": [memory_json(memory) for memory in found]}
+
+
+@router.post("/v1/users/{user}/memories/search")
+async def search(user: PathUser, request: MemorySearch, shared: SharedServices) -> dict[str, Any]:
+    """What the agent's retrieval would find."""
+    if request.start_time and request.end_time and request.start_time > request.end_time:
+        raise RequestError("start_time is after end_time", param="start_time", code="invalid_window")
+    wanted = SearchRequest(
+        keywords=request.keywords or request.query,
+        query=request.query,
+        window=Window(request.start_time, request.end_time),
+    )
+    result = await shared.memory.home(user).search.remote(user, wanted)
+    kinds = ("semantic", "episodic", "procedural", "visual", "turns")
+    hits = {kind: [hit_json(hit) for hit in getattr(result, kind)] for kind in kinds}
+    return {**hits, "widened": list(result.widened)}
+
+
+@router.get("/v1/users/{user}/memories/{memory_id}")
+async def memory(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
+    """One memory as it is now."""
+    return memory_json(await shared.memory.home(user).memory.remote(user, memory_id))
+
+
+@router.get("/v1/users/{user}/memories/{memory_id}/history")
+async def history(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
+    """All versions of one memory, oldest first."""
+    versions = await shared.memory.home(user).history.remote(user, memory_id)
+    return {"data": [memory_json(version) for version in versions]}
+
+
+@router.delete("/v1/users/{user}/memories/{memory_id}")
+async def delete(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
+    """End one memory: it is neither found nor shown to the policy any more."""
+    await shared.memory.home(user).delete_memory.remote(user, memory_id)
+    return {"id": memory_id, "deleted": True}
+
+
+@router.get("/v1/users/{user}/timeline")
+async def timeline(
+    user: PathUser,
+    shared: SharedServices,
+    start: AwareDatetime | None = None,
+    end: AwareDatetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> dict[str, Any]:
+    """Turns and memories in one order of time, newest first."""
+    if start and end and start > end:
+        raise RequestError("start is after end", param="start", code="invalid_window")
+    return {"data": await shared.memory.home(user).timeline.remote(user, Window(start, end), limit)}
+
+
+@router.get("/v1/users/{user}/images/{sha256}")
+async def image(user: PathUser, sha256: str, shared: SharedServices) -> Response:
+    """The bytes of an image that this user sent."""
+    data, media_type = await shared.memory.home(user).image_with_type.remote(user, sha256)
+    return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
+
+
+@router.get("/v1/users/{user}/profile")
+async def profile(user: PathUser, shared: SharedServices) -> dict[str, Any]:
+    """The Big Five profile: traits from 1 to 5, descriptors, consent, and its history."""
+    return profile_json(await shared.memory.home(user).profile.remote(user))
+
+
+@router.post("/v1/users/{user}/profile/reset")
+async def reset_profile(user: PathUser, shared: SharedServices) -> dict[str, Any]:
+    """Set all traits back to neutral."""
+    home = shared.memory.home(user)
+    await home.reset_profile.remote(user)
+    return profile_json(await home.profile.remote(user))
+
+
+@router.put("/v1/users/{user}/profile/consent")
+async def consent(user: PathUser, request: ConsentRequest, shared: SharedServices) -> dict[str, Any]:
+    """Allow or forbid that personality is inferred and used."""
+    home = shared.memory.home(user)
+    await home.set_consent.remote(user, request.consent)
+    return profile_json(await home.profile.remote(user))

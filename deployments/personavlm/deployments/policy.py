@@ -1,0 +1,207 @@
+"""The policy replica: runs the agent on one message and makes the turn durable before its reply ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+from typing import TypeVar, cast
+
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from personavlm.deployments.memory_actor import Found
+from personavlm.deployments.memory_pool import MemoryPool
+from personavlm.memory_store import (
+    Context,
+    ImageRef,
+    OutOfOrderError,
+    SearchRequest,
+    SearchResult,
+    TurnDraft,
+    UserKey,
+)
+from personavlm.platform.agent.loop import Agent, AgentSettings
+from personavlm.platform.agent.types import AnswerDelta, Message, Outcome, StepTrace, ThinkingDelta
+from personavlm.platform.config import Config
+from personavlm.platform.engines.build import build_engine
+from personavlm.platform.errors import EngineError, EngineTimeout
+
+
+@dataclass(frozen=True, slots=True)
+class ChatJob:
+    """One message to answer. ``now`` is set when the client states it; ``client_id`` is unique."""
+
+    user: UserKey
+    client_id: str
+    text: str
+    images: tuple[ImageRef, ...]
+    instructions: str
+    now: datetime | None
+    allow_past: bool
+    remember: bool
+    trace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The reply is complete and, unless the client asked otherwise, its turn is durable."""
+
+    turn_id: str | None
+    answer: str
+    steps: tuple[StepTrace, ...]
+    found: tuple[Found, ...]
+    prompt_tokens: int
+    completion_tokens: int
+    omitted_turns: int
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reply ended with an error. It travels as a value: exceptions do not cross replicas whole."""
+
+    message: str
+    status: int
+    param: str | None
+    code: str
+
+
+T = TypeVar("T")
+Event = ThinkingDelta | AnswerDelta | Done | Failure
+
+
+class HomeMemory:
+    """The memory that the agent sees for one message: its user's home actor."""
+
+    def __init__(self, actor: ActorHandle, context: Context) -> None:
+        self._actor, self._context = actor, context
+
+    async def context(self, user: UserKey, now: datetime) -> Context:
+        """As it was when the message arrived; fetched together with the message's time."""
+        return self._context
+
+    async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
+        return cast(SearchResult, await self._actor.search.remote(user, request))
+
+    async def image(self, user: UserKey, sha256: str) -> bytes:
+        return cast(bytes, await self._actor.image.remote(user, sha256))
+
+
+class Policy:
+    """Answers messages. Holds an engine and no state of any conversation."""
+
+    def __init__(self, config: Config) -> None:
+        self._pool = MemoryPool.connect(config)
+        self._engine = build_engine(config.engine)
+        self._settings = AgentSettings(
+            max_retrievals=config.agent.max_retrievals,
+            max_tokens=config.agent.max_tokens,
+            temperature=config.agent.temperature,
+        )
+
+    async def chat(self, job: ChatJob) -> AsyncIterator[list[Event]]:
+        """The events of one reply, in batches of whatever piled up while the last one travelled.
+
+        Ends with `Done` or `Failure`.
+        """
+        async for batch in batches(self._reply_or_failure(job)):
+            yield batch
+
+    async def _reply_or_failure(self, job: ChatJob) -> AsyncIterator[Event]:
+        try:
+            async for event in self._reply(job):
+                yield event
+        except OutOfOrderError as error:
+            yield Failure(
+                f"{error.args[0]}; send turns in order, or set allow_past",
+                409, "metadata.event_time", "event_time_out_of_order",
+            )  # fmt: skip
+        except EngineTimeout as error:
+            yield Failure(str(error), 504, None, "engine_timeout")
+        except EngineError as error:
+            yield Failure(str(error), 502, None, "engine_error")
+        except RayError as error:
+            yield Failure(
+                f"the user's memory is restarting, try again: {error}", 503, None, "memory_unavailable"
+            )
+
+    async def _reply(self, job: ChatJob) -> AsyncIterator[Event]:
+        started = perf_counter()
+        home = self._pool.home(job.user)
+        now, context = await home.begin.remote(job.user, job.now, job.allow_past)
+        context_ms = _since(started)
+        agent = Agent(self._engine, HomeMemory(home, context), settings=self._settings)
+        message = Message(job.user, job.text, now, job.images, job.instructions)
+        async for event in agent.run(message):
+            if isinstance(event, Outcome):
+                yield await self._finish(home, job, now, event, context_ms)
+            elif not isinstance(event, StepTrace):
+                yield event
+
+    async def _finish(
+        self, home: ActorHandle, job: ChatJob, now: datetime, outcome: Outcome, context_ms: float
+    ) -> Done:
+        """Store the turn, wait until it is durable, and gather what the client asked to see."""
+        started = perf_counter()
+        turn = (
+            await home.append_turn.remote(job.user, self._draft(job, now, outcome)) if job.remember else None
+        )
+        timings = {
+            "context": context_ms,
+            "engine": sum(step.engine_ms for step in outcome.steps),
+            "search": sum(step.search_ms for step in outcome.steps),
+            "append": _since(started),
+        }
+        ids = list(dict.fromkeys(item for step in outcome.steps for item in step.found)) if job.trace else []
+        found = await home.found.remote(job.user, ids) if ids else []
+        return Done(
+            turn.id if turn else None, outcome.answer, outcome.steps, tuple(found), outcome.prompt_tokens,
+            outcome.completion_tokens, outcome.omitted_turns, timings,
+        )  # fmt: skip
+
+    def _draft(self, job: ChatJob, now: datetime, outcome: Outcome) -> TurnDraft:
+        offset = now.utcoffset()
+        return TurnDraft(
+            user_text=job.text,
+            assistant_text=outcome.answer,
+            event_time=now if job.now else None,
+            images=job.images,
+            thinking=outcome.thinking,
+            model=self._engine.model,
+            client_id=job.client_id,
+            utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
+            allow_past=job.allow_past,
+        )
+
+
+async def batches(events: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    """Hand on everything that has come in since the last batch left."""
+    queue: asyncio.Queue[T | None] = asyncio.Queue()
+
+    async def pump() -> None:
+        try:
+            async for event in events:
+                queue.put_nowait(event)
+        finally:
+            queue.put_nowait(None)
+
+    pumping = asyncio.create_task(pump())
+    try:
+        batch: list[T] = []
+        while (event := await queue.get()) is not None:
+            batch.append(event)
+            if queue.empty():
+                yield batch
+                batch = []
+        await pumping
+        if batch:
+            yield batch
+    finally:
+        pumping.cancel()
+
+
+def _since(started: float) -> float:
+    return (perf_counter() - started) * 1000

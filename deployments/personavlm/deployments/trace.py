@@ -1,0 +1,93 @@
+"""From records to what clients see: the trace of a reply, memories, turns and profiles as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from personavlm.deployments.api import Evidence, Trace, TraceStep, TraceWindow
+from personavlm.deployments.memory_actor import Found
+from personavlm.deployments.policy import Done
+from personavlm.memory_store import TRAITS, AnyMemory, Hit, Profile, Turn
+from personavlm.platform.agent.descriptors import descriptors
+from personavlm.platform.agent.types import StepTrace
+
+
+def trace_of(done: Done, wanted: bool) -> Trace:
+    """The `personavlm` object; only the turn's id unless a trace is wanted."""
+    if not wanted:
+        return Trace(turn_id=done.turn_id)
+    return Trace(
+        turn_id=done.turn_id,
+        steps=[_step(step) for step in done.steps],
+        evidence=[_evidence(found) for found in done.found],
+        omitted_turns=done.omitted_turns,
+        timings_ms={name: round(value, 2) for name, value in done.timings_ms.items()},
+    )
+
+
+def _step(step: StepTrace) -> TraceStep:
+    return TraceStep(
+        action=step.action,
+        thinking=step.thinking,
+        keywords=step.keywords,
+        window=TraceWindow(start=step.window.start, end=step.window.end),
+        found=list(step.found),
+        outside_window=list(step.outside_window),
+        widened=list(step.widened),
+        repaired=step.repaired,
+        engine_ms=round(step.engine_ms, 2),
+        search_ms=round(step.search_ms, 2),
+    )
+
+
+def _evidence(found: Found) -> Evidence:
+    return Evidence(
+        id=found.item.id,
+        kind=found.kind,
+        time=found.item.event_time,
+        text=_text(found.item),
+        turn_ids=[turn.id for turn in found.turns],
+        client_ids=[turn.client_id for turn in found.turns if turn.client_id],
+    )
+
+
+def _text(item: AnyMemory | Turn) -> str:
+    return f"{item.user_text}\n{item.assistant_text}".strip() if isinstance(item, Turn) else item.text
+
+
+def memory_json(memory: AnyMemory) -> dict[str, Any]:
+    """A memory with its kind."""
+    return {"kind": memory.kind.value, **asdict(memory)}
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """A search hit: score, whether it lies outside the window, and the memory or turn."""
+    item = {"kind": "turn", **asdict(hit.item)} if isinstance(hit.item, Turn) else memory_json(hit.item)
+    return {"score": round(hit.score, 4), "outside_window": hit.outside_window, "item": item}
+
+
+def traits_json(profile: Profile) -> dict[str, float]:
+    """The five traits by name."""
+    return {name: round(value, 2) for name, value in zip(TRAITS, profile.traits, strict=True)}
+
+
+def profile_json(history: tuple[Profile, ...]) -> dict[str, Any]:
+    """The profile in force, in numbers and words, and how it came to be."""
+    current = history[-1]
+    return {
+        "version": current.version,
+        "traits": traits_json(current),
+        "descriptors": list(descriptors(current)),
+        "consent": current.consent,
+        "history": [
+            {
+                "version": p.version,
+                "event_time": p.event_time,
+                "cause": p.cause,
+                "traits": traits_json(p),
+                "evidence": list(p.evidence),
+            }
+            for p in history
+        ],
+    }

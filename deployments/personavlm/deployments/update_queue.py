@@ -1,0 +1,74 @@
+"""Runs the update stage behind the replies: per user in order, a few users at once, until nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from personavlm.memory_store import UserKey
+from personavlm.platform.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+MAX_USERS_AT_ONCE = 2
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 60.0
+
+
+class UpdateQueue:
+    """One worker task per user that has something pending.
+
+    What is pending is read from the store by ``work``, never kept here: losing this object loses
+    nothing. ``work(user)`` does all that is pending for a user; it is never run twice at once for one.
+    """
+
+    def __init__(self, work: Callable[[UserKey], Awaitable[object]]) -> None:
+        self._work = work
+        self._slots = asyncio.Semaphore(MAX_USERS_AT_ONCE)
+        self._again: set[UserKey] = set()
+        self._workers: dict[UserKey, asyncio.Task[None]] = {}
+
+    def notify(self, user: UserKey) -> None:
+        """Something new is pending for this user."""
+        self._again.add(user)
+        if user not in self._workers:
+            self._workers[user] = asyncio.create_task(self._drain(user))
+
+    async def idle(self, user: UserKey) -> None:
+        """Wait until everything that was pending for this user when called is done."""
+        while worker := self._workers.get(user):
+            await asyncio.wait([worker])
+
+    @property
+    def busy_users(self) -> int:
+        """Users with something pending or in work."""
+        return len(self._workers)
+
+    async def close(self) -> None:
+        """Stop all workers; what they leave undone stays pending in the store."""
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _drain(self, user: UserKey) -> None:
+        try:
+            while user in self._again:
+                self._again.discard(user)
+                async with self._slots:
+                    await self._until_done(user)
+        finally:
+            del self._workers[user]
+
+    async def _until_done(self, user: UserKey) -> None:
+        """Repeat the work while the language model fails, ever more slowly."""
+        delay = FIRST_RETRY_S
+        while True:
+            try:
+                await self._work(user)
+                return
+            except EngineError as error:
+                log.warning("updates wait %.0f s: %s", delay, error)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LAST_RETRY_S)

@@ -1,0 +1,134 @@
+"""One configuration for the whole service. Unknown keys are refused; every field has a default."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
+
+
+class ConfigError(Exception):
+    """The configuration file cannot be used; the message names the field and the problem."""
+
+
+class Section(BaseModel):
+    """A part of the configuration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RulesEngineConfig(Section):
+    """No language model: patterns. Needs nothing, promises little."""
+
+    kind: Literal["rules"] = "rules"
+
+
+class OpenAiEngineConfig(Section):
+    """Any server with an OpenAI-compatible chat endpoint."""
+
+    kind: Literal["openai"]
+    base_url: str
+    """For example http://localhost:8001/v1."""
+    model: str
+    """Name of the model at that server; also the name under which this service offers it."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the server's key; it may be unset where the server wants none."""
+    timeout_s: float = Field(60, gt=0)
+    """Longest wait for one reply, and for each piece of it."""
+
+    def api_key(self) -> SecretStr:
+        """The key from the environment; empty where the variable is unset."""
+        return SecretStr(os.environ.get(self.api_key_env, ""))
+
+
+EngineConfig = Annotated[RulesEngineConfig | OpenAiEngineConfig, Field(discriminator="kind")]
+
+
+class MemoryConfig(Section):
+    """The memory actors and their store."""
+
+    uri: Path = DATA_DIR / "memory"
+    """Folder of the LanceDB tables and the media."""
+    shards: int = Field(2, ge=1, le=1024)
+    """Actors, each the only writer of its own shard. Fixed when the store is created."""
+    cpus_per_actor: float = Field(0.25, ge=0)
+    session_gap_minutes: float = Field(60, gt=0)
+    """A pause of this length or more ends a session."""
+    idle_check_s: float = Field(30, gt=0)
+    """How often sessions of users who do not return are looked for."""
+    maintenance_s: float = Field(60, gt=0)
+    """How often tables are looked at for compaction."""
+    context_tokens: int = Field(2000, ge=100)
+    """Budget of the open session in the first prompt; older turns of it stay searchable."""
+
+    @property
+    def session_gap(self) -> timedelta:
+        return timedelta(minutes=self.session_gap_minutes)
+
+
+class AgentConfig(Section):
+    """The response stage."""
+
+    max_retrievals: int = Field(3, ge=0, le=10)
+    max_tokens: int = Field(1024, ge=16)
+    """Longest step of the model, in its tokens."""
+    temperature: float = Field(0, ge=0, le=2)
+
+
+class UpdateConfig(Section):
+    """The update stage."""
+
+    personality_rule: Literal["all_neutral", "per_trait"] = "all_neutral"
+    """Which neutral scores PEM skips: only five at once (the paper), or each by itself (its code)."""
+
+
+class ServiceConfig(Section):
+    """The HTTP front."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    keys_file: Path = DATA_DIR / "keys.json"
+    """API keys, hashed. `personavlm keys create` writes it."""
+    ingress_replicas: int = Field(1, ge=1)
+    policy_replicas: int = Field(1, ge=1)
+    cpus_per_replica: float = Field(0.25, ge=0)
+    max_body_mb: float = Field(24, gt=0)
+    max_image_mb: float = Field(8, gt=0)
+    allow_remote_images: bool = False
+    """Fetch image URLs that clients send. Off: the service makes no outgoing requests."""
+
+
+class Config(Section):
+    """Everything that `personavlm serve` can be told."""
+
+    service: ServiceConfig = ServiceConfig()
+    memory: MemoryConfig = MemoryConfig()
+    engine: EngineConfig = RulesEngineConfig()
+    agent: AgentConfig = AgentConfig()
+    updates: UpdateConfig = UpdateConfig()
+    ray_address: str | None = None
+    """An existing cluster ("auto" or host:port); none starts one on this machine."""
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a YAML file. Raises `ConfigError` with one line per problem."""
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+        try:
+            return cls.model_validate({} if data is None else data)
+        except ValidationError as error:
+            problems = (f"{path}: {_where(e['loc'])}: {e['msg']}" for e in error.errors())
+            raise ConfigError("\n".join(problems)) from error
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "the file"
