@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -83,8 +83,10 @@ def look(keywords: str, **bounds: str) -> str:
     return think(f'<retrieve>{{"keywords": "{keywords}"{times}}}</retrieve>')
 
 
-async def run(agent: Agent, text: str = "What do I drink?", **message: Any) -> tuple[list[Event], Outcome]:
-    events = [event async for event in agent.run(replace(Message(USER, text, NOW), **message))]
+async def run(
+    agent: Agent, text: str = "What do I drink?", images: tuple[ImageRef, ...] = (), instructions: str = ""
+) -> tuple[list[Event], Outcome]:
+    events = [event async for event in agent.run(Message(USER, text, NOW, images, instructions))]
     outcome = events[-1]
     assert isinstance(outcome, Outcome)
     streamed = "".join(event.text for event in events if isinstance(event, AnswerDelta))
