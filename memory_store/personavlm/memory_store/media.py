@@ -7,10 +7,11 @@ import hashlib
 import os
 import re
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from personavlm.memory_store.errors import InvalidError, NotFoundError
-from personavlm.memory_store.records import UserKey
+from personavlm.memory_store.records import ImageRef, UserKey
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -47,9 +48,11 @@ class MediaFolder:
             raise NotFoundError(f"no image {sha256!r}")
         return path.read_bytes()
 
-    def has(self, user: UserKey, sha256: str) -> bool:
-        """Whether this user has the image."""
-        return self._find(user, sha256) is not None
+    def require(self, user: UserKey, images: Sequence[ImageRef]) -> None:
+        """InvalidError for an image that was never stored for this user."""
+        for image in images:
+            if self._find(user, image.sha256) is None:
+                raise InvalidError(f"the image {image.sha256!r} was never stored for this user")
 
     def _of(self, user: UserKey) -> Path:
         hashes = (hashlib.sha256(name.encode()).hexdigest() for name in (user.tenant, user.user))

@@ -5,7 +5,7 @@ Operations of one step see each other's effect. Either all of them can be applie
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
@@ -17,7 +17,6 @@ from personavlm.memory_store.records import (
     CoreMemory,
     Delete,
     EpisodicMemory,
-    ImageRef,
     MemoryKind,
     Operation,
     ProceduralMemory,
@@ -32,13 +31,13 @@ def readable_digest(*parts: str | int) -> str:
     """26 letters and digits (130 bits) that depend on every part and on where one ends."""
     digest = hashlib.sha256()
     for part in parts:
-        data = str(part).encode()
+        data = str(part).encode(errors="surrogatepass")
         digest.update(len(data).to_bytes(8) + data)
     return base64.b32encode(digest.digest()).decode().lower()[:26]
 
 
 class Step:
-    """One step of the update stage: ``versions`` are what its operations write, in order.
+    """One step of the update stage: what its operations write.
 
     A memory that an ``Add`` supersedes gets its closing version just before the new memory.
     """
@@ -50,16 +49,14 @@ class Step:
         kind: MemoryKind,
         source: str,
         recorded_at: datetime,
-        has_image: Callable[[str], bool],
     ) -> None:
         self._working_set = working_set
         self._uid, self._kind, self._source = uid, kind, source
         self._recorded_at = recorded_at
-        self._has_image = has_image
-        self.versions: list[AnyMemory] = []
+        self._versions: list[AnyMemory] = []
 
-    def plan(self, operations: Sequence[Operation]) -> None:
-        """Work out the versions. InvalidError or ValueError (naive time) names what cannot be done."""
+    def plan(self, operations: Sequence[Operation]) -> tuple[AnyMemory, ...]:
+        """The versions to write, in order. InvalidError or ValueError (naive time) names what cannot be."""
         for ordinal, operation in enumerate(operations):
             for id in operation.evidence:
                 if self._working_set.turn(id) is None:
@@ -72,6 +69,7 @@ class Step:
                 self._delete(operation)
             else:
                 assert_never(operation)
+        return tuple(self._versions)
 
     def _add(self, add: Add, ordinal: int) -> None:
         _require_text(add.text)
@@ -81,8 +79,7 @@ class Step:
         replaced = self._close(add, memory) if add.supersedes else None
         if isinstance(memory, CoreMemory | ProceduralMemory):
             self._require_free_key(memory.key, replaced)
-        self._require_images(add.images)
-        self.versions += [replaced, memory] if replaced else [memory]
+        self._versions += [replaced, memory] if replaced else [memory]
 
     def _new(self, add: Add, id: str) -> AnyMemory:
         common: dict[str, Any] = {
@@ -132,12 +129,12 @@ class Step:
             new = replace(new, end_time=max(new.end_time, event_time))
         else:
             new = replace(new, event_time=event_time)
-        self.versions.append(new)
+        self._versions.append(new)
 
     def _delete(self, delete: Delete) -> None:
         utc(delete.event_time)
         new = replace(self._next(self._present(delete.id), delete), deleted=True)
-        self.versions.append(replace(new, evidence=tuple(delete.evidence)))
+        self._versions.append(replace(new, evidence=tuple(delete.evidence)))
 
     def _next(self, old: AnyMemory, operation: Operation) -> AnyMemory:
         """The next version of ``old``, all else unchanged. It is never known before the one it follows."""
@@ -161,7 +158,7 @@ class Step:
         return max((turn.event_time for turn in turns if turn), default=utc(operation.event_time))
 
     def _present(self, id: str) -> AnyMemory:
-        own = next((memory for memory in reversed(self.versions) if memory.id == id), None)
+        own = next((memory for memory in reversed(self._versions) if memory.id == id), None)
         latest = own or next(reversed(self._working_set.versions(id)), None)
         if latest is None or latest.deleted or latest.kind != self._kind:
             raise InvalidError(f"no {self._kind} memory {id!r}")
@@ -177,18 +174,13 @@ class Step:
         if not key.strip():
             raise InvalidError(f"a {self._kind} memory needs a key")
         latest = {memory.id: memory for memory in self._working_set.memories(self._kind)}
-        latest |= {memory.id: memory for memory in self.versions}
+        latest |= {memory.id: memory for memory in self._versions}
         if replaced:
             del latest[replaced.id]
         for memory in latest.values():
             live = not memory.deleted and memory.valid_to is None
             if live and isinstance(memory, CoreMemory | ProceduralMemory) and memory.key == key:
                 raise InvalidError(f"the key {key!r} belongs to {memory.id!r}: update or supersede it")
-
-    def _require_images(self, images: Sequence[ImageRef]) -> None:
-        for image in images:
-            if not self._has_image(image.sha256):
-                raise InvalidError(f"the image {image.sha256!r} was never stored for this user")
 
 
 def _require_text(text: str) -> None:

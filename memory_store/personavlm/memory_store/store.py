@@ -16,6 +16,7 @@ from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
 from personavlm.memory_store.errors import InvalidError, NotFoundError
 from personavlm.memory_store.operations import Step
 from personavlm.memory_store.records import (
+    Add,
     AnyMemory,
     AsOf,
     Context,
@@ -34,10 +35,10 @@ from personavlm.memory_store.records import (
 )
 from personavlm.memory_store.retrieval import Retriever
 from personavlm.memory_store.shard import Shard
-from personavlm.memory_store.tables import Row, owner_columns, row_of, uid_of
-from personavlm.memory_store.times import utc, utc_now
+from personavlm.memory_store.tables import Row, memory_rows, row_of, uid_of
+from personavlm.memory_store.times import utc, utc_as_of, utc_now, utc_window
 from personavlm.memory_store.turns import turn_of
-from personavlm.memory_store.working_set import NO_MEMORY, event_known
+from personavlm.memory_store.working_set import WorkingSet, event_known
 
 SESSION_GAP = timedelta(minutes=60)
 CACHED_ROWS = 100_000
@@ -82,28 +83,43 @@ class MemoryStore:
     def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
         """Store a turn; it outlives this process once the call has returned.
 
-        A turn joins the session of the newest turn unless ``session_gap`` has passed since. Without an
-        ``event_time`` it happens now, but not before the newest turn. OutOfOrderError for an
-        ``event_time`` before that without ``allow_past``; InvalidError for a turn without content or with
-        an image that was never stored; ValueError for a naive time.
+        A turn joins the session of the newest turn unless ``session_gap`` has passed since. One without
+        an ``event_time`` happens now, never before the newest. OutOfOrderError for an ``event_time`` before
+        that without ``allow_past``; InvalidError for a turn without content or with an image that was
+        never stored; ValueError for a naive time.
         """
+        return self.append_turns(user, [draft])[0][0]
+
+    def append_turns(self, user: UserKey, drafts: Sequence[TurnDraft]) -> tuple[tuple[Turn, ...], int]:
+        """Store turns in one commit, all or none; the turn of each draft, and how many are new."""
         with self._cache.hold(user) as state:
-            stored = state.records.turn_of_client(draft.client_id)
-            if stored:
-                return stored
-            for image in draft.images:
-                if not self._shard.media.has(user, image.sha256):
-                    raise InvalidError(f"the image {image.sha256!r} was never stored for this user")
-            turn = turn_of(draft, state.records, uid_of(user), self._session_gap, utc(self._clock()))
-            self._commit(user, "turns", [row_of(user, turn)])
-            state.records.add_turn(turn)
-            return turn
+            records = state.records
+            first = len(records.turns)
+            now = utc(self._clock())
+            try:
+                turns = tuple(self._taken_in(user, draft, records, now) for draft in drafts)
+                new = records.turns[first:]
+                if new:
+                    self._shard.tables["turns"].append(user, [row_of(user, turn) for turn in new])
+            except BaseException:
+                if len(records.turns) > first:
+                    self._cache.forget(user)
+                raise
+            return turns, len(new)
+
+    def _taken_in(self, user: UserKey, draft: TurnDraft, records: WorkingSet, now: datetime) -> Turn:
+        if stored := records.turn_of_client(draft.client_id):
+            return stored
+        self._shard.media.require(user, draft.images)
+        turn = turn_of(draft, records, uid_of(user), self._session_gap, now)
+        records.add_turn(turn)
+        return turn
 
     def turns(
         self, user: UserKey, *, session: str | None = None, first_index: int = 0, as_of: AsOf | None = None
     ) -> tuple[Turn, ...]:
         """Turns from ``first_index`` on in the order in which they were stored, of one session or all."""
-        as_of = _checked(as_of)
+        as_of = utc_as_of(as_of)
         with self._cache.hold(user) as state:
             turns = state.records.turns if session is None else state.records.session(session)
             return tuple(turn for turn in turns if turn.index >= first_index and event_known(turn, as_of))
@@ -125,14 +141,14 @@ class MemoryStore:
         self, user: UserKey, now: datetime, token_budget: int = 2000, *, as_of: AsOf | None = None
     ) -> Context:
         """Core memory, profile and the open session; tokens are estimated at four characters each."""
-        now, as_of = utc(now), _checked(as_of)
+        now, as_of = utc(now), utc_as_of(as_of)
         with self._cache.hold(user) as state:
             return context_of(state.records, now, self._session_gap, token_budget, as_of)
 
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
         """Find memories and turns; see ``search.py`` for the rules. ValueError for naive times,
         NotFoundError for an image that the user does not have."""
-        request = replace(request, window=_utc_window(request.window), as_of=_checked(request.as_of))
+        request = replace(request, window=utc_window(request.window), as_of=utc_as_of(request.as_of))
         return self._retriever.search(user, request)
 
     # memories
@@ -147,7 +163,7 @@ class MemoryStore:
     ) -> tuple[AnyMemory, ...]:
         """Latest versions, in the order in which the memories were made; deleted ones are left out, and
         superseded ones unless ``include_ended``."""
-        as_of = _checked(as_of)
+        as_of = utc_as_of(as_of)
         with self._cache.hold(user) as state:
             return tuple(
                 memory
@@ -185,19 +201,12 @@ class MemoryStore:
             if written is not None:
                 return tuple(written)
             now = state.records.not_before_last(utc(self._clock()))
-            step = Step(
-                state.records, uid_of(user), kind, source, now, lambda sha: self._shard.media.has(user, sha)
-            )
-            step.plan(operations)
-            first = state.records.memory_rows[kind]
-            rows = [
-                row_of(user, memory) | {"sequence": first + number}
-                for number, memory in enumerate(step.versions)
-            ]
-            mark = {**owner_columns(user), "sequence": first, "id": NO_MEMORY, "source": source}
-            self._commit(user, kind, rows or [mark])
-            state.records.add_memories(kind, source, step.versions)
-            return tuple(step.versions)
+            for operation in operations:
+                self._shard.media.require(user, operation.images if isinstance(operation, Add) else ())
+            versions = Step(state.records, uid_of(user), kind, source, now).plan(operations)
+            self._commit(user, kind, memory_rows(user, source, versions, state.records.memory_rows[kind]))
+            state.records.add_memories(kind, source, versions)
+            return versions
 
     def applied(self, user: UserKey, kind: MemoryKind, source: str) -> bool:
         """Whether this step was applied."""
@@ -208,7 +217,7 @@ class MemoryStore:
         self, user: UserKey, window: Window = Window(), limit: int = 100, newest_first: bool = True
     ) -> tuple[TimelineEntry, ...]:
         """Turns and memories in order of ``event_time``; an episode is in every window that it touches."""
-        window = _utc_window(window)
+        window = utc_window(window)
         with self._cache.hold(user) as state:
             return timeline_of(state.records, window, limit, newest_first)
 
@@ -216,7 +225,7 @@ class MemoryStore:
 
     def profile(self, user: UserKey, *, as_of: AsOf | None = None) -> Profile:
         """The last version; version 0, neutral in every trait, where there is none."""
-        as_of = _checked(as_of)
+        as_of = utc_as_of(as_of)
         with self._cache.hold(user) as state:
             return profile_of(state.records, as_of)
 
@@ -232,9 +241,8 @@ class MemoryStore:
         """
         with self._cache.hold(user) as state:
             records = state.records
-            for stored in records.profiles:
-                if profile.source and stored.source == profile.source:
-                    return stored
+            if stored := records.profile_of_source(profile.source):
+                return stored
             profile = replace(
                 profile,
                 version=len(records.profiles) + 1,
@@ -293,11 +301,3 @@ class MemoryStore:
         except BaseException:
             self._cache.forget(user)  # whether it took effect, only the table knows
             raise
-
-
-def _checked(as_of: AsOf | None) -> AsOf | None:
-    return as_of and replace(as_of, time=utc(as_of.time))
-
-
-def _utc_window(window: Window) -> Window:
-    return Window(window.start and utc(window.start), window.end and utc(window.end))

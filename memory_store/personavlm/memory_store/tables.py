@@ -101,6 +101,9 @@ PROFILE = pa.schema(
 )
 PROGRESS = pa.schema({**_OWNER, "sequence": pa.int64(), "turns": pa.int64(), "consolidated": pa.int64()})
 
+NO_MEMORY = ""
+"""The id in a row that says only that its source was applied and wrote nothing."""
+
 _BESIDE_RECORD = ("uid", "tenant", "user", "sequence")
 
 
@@ -124,6 +127,13 @@ def owner_columns(user: UserKey) -> Row:
 def row_of(user: UserKey, record: Record) -> Row:
     """The record as a row of ``user``."""
     return {**owner_columns(user), **asdict(record)}
+
+
+def memory_rows(user: UserKey, source: str, versions: Sequence[AnyMemory], first: int) -> list[Row]:
+    """The rows of one step, numbered from ``first``; one mark where the step writes nothing."""
+    mark = {**owner_columns(user), "id": NO_MEMORY, "source": source, "sequence": first}
+    rows = [row_of(user, memory) | {"sequence": first + number} for number, memory in enumerate(versions)]
+    return rows or [mark]
 
 
 def record_of(type_: type[AnyRecord], row: Mapping[str, Any]) -> AnyRecord:

@@ -1,6 +1,9 @@
 """Instants of the store: UTC with microseconds, never naive."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from personavlm.memory_store.records import AsOf, Window
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -20,6 +23,16 @@ def utc(time: datetime) -> datetime:
         return time.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"{time} lies outside the years 1 to 9999") from error
+
+
+def utc_window(window: Window) -> Window:
+    """The same window in UTC. ValueError for a naive bound."""
+    return Window(window.start and utc(window.start), window.end and utc(window.end))
+
+
+def utc_as_of(as_of: AsOf | None) -> AsOf | None:
+    """The same instant on the same clock in UTC. ValueError for a naive time."""
+    return as_of and replace(as_of, time=utc(as_of.time))
 
 
 def microseconds(time: datetime) -> int:

@@ -21,11 +21,9 @@ from personavlm.memory_store.records import (
     SemanticMemory,
     Turn,
 )
-from personavlm.memory_store.tables import Row, record_of
+from personavlm.memory_store.tables import NO_MEMORY, Row, record_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NO_MEMORY = ""
-"""The id in a row that says only that its source was applied and wrote nothing."""
 
 _TYPES: Mapping[
     MemoryKind, type[CoreMemory] | type[SemanticMemory] | type[EpisodicMemory] | type[ProceduralMemory]
@@ -144,6 +142,10 @@ class WorkingSet:
     def turn(self, id: str) -> Turn | None:
         """The turn with this id."""
         return self._turn_by_id.get(id)
+
+    def profile_of_source(self, source: str) -> Profile | None:
+        """The version that a step stored before."""
+        return next((profile for profile in self.profiles if source and profile.source == source), None)
 
     def turn_of_client(self, client_id: str) -> Turn | None:
         """The turn that a client stored under its own id."""
