@@ -146,7 +146,7 @@ class Search:
         positions = np.array([self._index.position(memory) for memory in memories], np.int64)
         mask = np.zeros(len(corpus), np.bool_)
         mask[positions] = True
-        scores = corpus.scores(self._view, mask, self._known_texts(kind))[positions]
+        scores = _rounded(corpus.scores(self._view, mask, self._known_texts(kind))[positions])
         if self._request.window == Window():
             ended = np.array([memory.valid_to is not None for memory in memories], np.bool_)
             scores[ended] -= SUPERSEDED_PENALTY
@@ -230,7 +230,8 @@ class Search:
                 eligible[turn.index] = False
         turn_of_text = self._index.turn_arrays()[0]
         statistics = known[turn_of_text] if request.as_of else None
-        of_texts = self._index.turns.corpus.scores(self._view, eligible[turn_of_text], statistics)
+        corpus = self._index.turns.corpus
+        of_texts = _rounded(corpus.scores(self._view, eligible[turn_of_text], statistics))
         scores = np.full(len(turns), -np.inf, np.float32)
         np.maximum.at(scores, turn_of_text, of_texts)
         return eligible, scores
@@ -252,11 +253,15 @@ class Search:
         for turn in sorted(found.values(), key=lambda turn: (-scores[turn.index], turn.event_time)):
             if estimate_tokens(turn) <= budget:
                 budget -= estimate_tokens(turn)
-                score = (
-                    float(scores[turn.index]) if np.isfinite(scores[turn.index]) else 0.0
-                )  # no text to rank
-                hits.append(Hit(turn, "turn", score, not _inside(turn, window)))
+                score = float(scores[turn.index])
+                no_text = score == -np.inf
+                hits.append(Hit(turn, "turn", 0.0 if no_text else score, not _inside(turn, window)))
         return hits
+
+
+def _rounded(scores: Floats) -> Floats:
+    """The last digits of a sum depend on how many texts there are: they must not order equal texts."""
+    return np.round(scores, 4)
 
 
 def _inside(turn: Turn, window: Window) -> bool:

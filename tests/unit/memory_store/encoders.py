@@ -1,0 +1,43 @@
+"""Encoders for tests: real ones, only simple. A word, or a byte pattern, has a fixed random direction."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from personavlm.memory_store import MemoryStore, Vectors
+from personavlm.memory_store.lexical import terms
+
+
+def direction(word: str, dim: int) -> Vectors:
+    return np.random.default_rng(zlib.crc32(word.encode())).normal(size=dim).astype(np.float32)
+
+
+class WordEncoder:
+    """A text is the sum of its words' directions and of one that all texts share."""
+
+    def __init__(self, dim: int = 64) -> None:
+        self.model_id, self.dim = f"words-{dim}", dim
+        self.encoded: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.encoded.extend(texts)
+        sums = [sum((direction(word, self.dim) for word in terms(t)), direction("", self.dim)) for t in texts]
+        vectors = np.array(sums, np.float32).reshape(len(texts), self.dim)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+class ByteEncoder:
+    """Images are alike as far as they have the same bytes in the same numbers."""
+
+    model_id, dim, threshold = "bytes", 256, 0.9
+
+    def encode(self, images: Sequence[bytes]) -> Vectors:
+        counts = [np.bincount(np.frombuffer(image, np.uint8), minlength=256) for image in images]
+        vectors = np.array(counts, np.float32).reshape(len(images), self.dim)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def open_store(folder: Path, text_encoder: WordEncoder | None = None) -> MemoryStore:
+    return MemoryStore.open(folder, text_encoder=text_encoder or WordEncoder(), image_encoder=ByteEncoder())
