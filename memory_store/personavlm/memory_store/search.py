@@ -33,6 +33,9 @@ from personavlm.memory_store.working_set import WorkingSet, event_known, memory_
 LEAST_WIDENING = timedelta(days=7)
 SUPERSEDED_PENALTY = 1.0
 """One standard deviation: the memory that holds now goes first unless the old one fits far better."""
+RELATED = 0.5
+"""Standard deviations from which words are taken to speak of an image; images cost a prompt too much to
+be shown for nothing."""
 IMAGE_MATCH = 100.0
 """Above every score of a text: that the query's image shows the thing outweighs any words."""
 
@@ -191,7 +194,7 @@ class Search:
         """Memories with images: those that an image of the query matches, then those that words do."""
         numbers = [number for number, memory in enumerate(semantic) if images_of(memory)]
         memories = [semantic[number] for number in numbers]
-        scores = np.where(scores[numbers] > 0, scores[numbers], np.float32(-np.inf))
+        scores = np.where(scores[numbers] >= RELATED, scores[numbers], np.float32(-np.inf))
         for number, memory in enumerate(memories):
             stored = self._index.image_vectors(images_of(memory))
             if self._images is not None and stored is not None:
