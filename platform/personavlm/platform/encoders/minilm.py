@@ -4,9 +4,12 @@ Gives the vectors that sentence-transformers gives (to 1e-6) without PyTorch. Ne
 int8 gives the same text another vector in another batch, so its vectors cannot be stored.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -14,8 +17,10 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from tokenizers import Tokenizer
 
-from personavlm.memory_store.encoder import Vectors
 from personavlm.platform.encoders.minilm_weights import WEIGHTS_SHA256, cached_graph, model_folder
+
+if TYPE_CHECKING:  # the store's package loads LanceDB, which takes longer than all else here
+    from personavlm.memory_store.encoder import Vectors
 
 DIM = 384
 
