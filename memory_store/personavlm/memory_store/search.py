@@ -7,7 +7,7 @@ by its own length but at least seven days, on each bounded side; what that adds 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 import numpy as np
@@ -146,7 +146,7 @@ class Search:
 
     def _memory_scores(self, kind: MemoryKind, memories: Sequence[AnyMemory]) -> Floats:
         corpus = self._index.memories[kind].corpus
-        positions = np.array([self._index.position(memory) for memory in memories], np.int64)
+        positions = self._index.entries(memories)[:, 0]
         mask = np.zeros(len(corpus), np.bool_)
         mask[positions] = True
         scores = _rounded(corpus.scores(self._view, mask, self._known_texts(kind))[positions])
@@ -160,9 +160,8 @@ class Search:
             return None
         known = np.zeros(len(self._index.memories[kind]), np.bool_)
         for versions in self._working_set.histories(kind):
-            for memory in versions:
-                if memory_known(memory, self._request.as_of):
-                    known[self._index.position(memory)] = True
+            then = [memory for memory in versions if memory_known(memory, self._request.as_of)]
+            known[self._index.entries(then)[:, 0]] = True
         return known
 
     def _choose(
@@ -173,8 +172,7 @@ class Search:
         k: int,
     ) -> list[Hit]:
         """Hits, best first."""
-        begin = np.array([microseconds(memory.event_time) for memory in memories], np.int64)
-        end = np.array([microseconds(_end(memory)) for memory in memories], np.int64)
+        _, begin, end = self._index.entries(memories).T
         choice = choose(Candidates(scores, begin, end), self._request.window, k)
         if choice.widened:
             self._widened.append(kind)
@@ -225,7 +223,9 @@ class Search:
     def _turn_scores(self) -> tuple[NDArray[np.bool_], Floats]:
         """Which turns may be shown, and each turn's score: the better one of its two texts."""
         turns, request = self._working_set.turns, self._request
-        known = np.array([event_known(turn, request.as_of) for turn in turns], np.bool_)
+        known = np.ones(len(turns), np.bool_)
+        if request.as_of:
+            known[:] = [event_known(turn, request.as_of) for turn in turns]
         eligible = known.copy()
         for id in request.exclude:
             turn = self._working_set.turn(id)
@@ -269,10 +269,6 @@ def _rounded(scores: Floats) -> Floats:
 
 def _inside(turn: Turn, window: Window) -> bool:
     return window.overlaps(turn.event_time, turn.event_time)
-
-
-def _end(memory: AnyMemory) -> datetime:
-    return memory.end_time if isinstance(memory, EpisodicMemory) else memory.event_time
 
 
 def _in_order(hits: list[Hit]) -> tuple[Hit, ...]:

@@ -4,7 +4,7 @@ Everything here is derived from the working set and the stored vectors; losing i
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +100,7 @@ class SearchIndex:
         self._turn_of_text: list[int] = []
         self._turn_times: list[int] = []
         self._turn_arrays: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-        self._position_of_version: dict[tuple[str, int], int] = {}
+        self._entry_of_version: dict[tuple[str, int], tuple[int, int, int]] = {}
         self._images = {key.id: vector for key, vector in stored_images.items()}
         self._image_ids: dict[str, None] = {}
         self._unsaved_images: dict[VectorKey, Vectors] = {}
@@ -130,13 +130,17 @@ class SearchIndex:
         """Versions that differ in other things share their text."""
         index = self.memories[memory.kind]
         position = index.add(memory.id, "text", memory.text, _words_beside_text(memory))
-        self._position_of_version[memory.id, memory.version] = position
+        end = memory.end_time if isinstance(memory, EpisodicMemory) else memory.event_time
+        entry = (position, microseconds(memory.event_time), microseconds(end))
+        self._entry_of_version[memory.id, memory.version] = entry
         for image in images_of(memory):
             self._image_ids[image.sha256] = None
 
-    def position(self, memory: AnyMemory) -> int:
-        """Where this version's text stands in the corpus of its kind."""
-        return self._position_of_version[memory.id, memory.version]
+    def entries(self, memories: Sequence[AnyMemory]) -> NDArray[np.int64]:
+        """``(n, 3)``: where each version's text stands in the corpus of its kind, and the microseconds
+        at which its span begins and ends."""
+        found = [self._entry_of_version[memory.id, memory.version] for memory in memories]
+        return np.array(found, np.int64).reshape(-1, 3)
 
     def turn_arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each text of the turns' corpus its turn's index; for each turn its time in microseconds."""

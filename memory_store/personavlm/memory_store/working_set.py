@@ -190,7 +190,10 @@ class WorkingSet:
     ) -> Iterator[AnyMemory]:
         """The last version of each memory, deleted ones left out, superseded ones unless asked for."""
         for versions in self.histories(kind):
-            latest = next((memory for memory in reversed(versions) if memory_known(memory, as_of)), None)
+            latest: AnyMemory | None = versions[-1]
+            if as_of:
+                known = (memory for memory in reversed(versions) if memory_known(memory, as_of))
+                latest = next(known, None)
             if latest and not latest.deleted and (include_ended or latest.valid_to is None):
                 yield latest
 
