@@ -232,7 +232,7 @@ class ModelList(BaseModel):
 
 class ImageInput(Body):
     url: str
-    caption: str = Field("", max_length=500)
+    caption: Annotated[str, Field(max_length=500)] = ""
 
 
 class TurnInput(Body):
@@ -240,8 +240,8 @@ class TurnInput(Body):
 
     client_id: str = Field(min_length=1, max_length=200)
     event_time: AwareDatetime
-    user_text: str = Field("", max_length=100_000)
-    assistant_text: str = Field("", max_length=100_000)
+    user_text: Annotated[str, Field(max_length=100_000)] = ""
+    assistant_text: Annotated[str, Field(max_length=100_000)] = ""
     images: list[str | ImageInput] = Field(default=[], max_length=16)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from typing import Literal
 from uuid import uuid4
 
 from fastapi import APIRouter
@@ -24,9 +25,9 @@ from personavlm.deployments.api import (
     Usage,
 )
 from personavlm.deployments.error_replies import error_body
+from personavlm.deployments.events import ChatJob, Done, Event, Failure
 from personavlm.deployments.images import ImagePolicy
 from personavlm.deployments.keys import Credential
-from personavlm.deployments.policy import ChatJob, Done, Event, Failure
 from personavlm.deployments.services import Caller, Services, SharedServices, require_replay
 from personavlm.deployments.trace import trace_of
 from personavlm.memory_store import ImageRef, UserKey
@@ -191,7 +192,7 @@ class Reply:
         )
         return f"data: {chunk.model_dump_json(exclude_none=True)}\n\n"
 
-    def _role(self) -> str | None:
+    def _role(self) -> Literal["assistant"] | None:
         opened, self._opened = self._opened, True
         return None if opened else "assistant"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
+from personavlm.deployments.events import Found
 from personavlm.deployments.images import media_type_of
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
@@ -36,20 +36,13 @@ from personavlm.memory_store import (
     Window,
 )
 from personavlm.platform.config import Config
-from personavlm.platform.encoders import ImageDescriptor, MiniLmEncoder
+from personavlm.platform.encoders.image_descriptor import ImageDescriptor
+from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.engines.build import build_engine
-from personavlm.platform.updates import UpdateSettings, UpdateStage
+from personavlm.platform.updates.settings import UpdateSettings
+from personavlm.platform.updates.stage import UpdateStage
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A memory or turn that a trajectory found, with the raw turns behind it."""
-
-    item: AnyMemory | Turn
-    kind: str
-    turns: tuple[Turn, ...]
 
 
 class MemoryActor:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import ray
 from ray.actor import ActorHandle
 
-from personavlm.deployments.memory_actor import MemoryActor
 from personavlm.memory_store import UserKey
 from personavlm.platform.config import Config
 
@@ -33,21 +32,7 @@ class MemoryPool:
     @classmethod
     def connect(cls, config: Config) -> MemoryPool:
         """Find the actors, or start them."""
-        actor = ray.remote(MemoryActor)
-        return cls(
-            [
-                actor.options(
-                    name=f"memory-{shard}",
-                    namespace=NAMESPACE,
-                    get_if_exists=True,
-                    lifetime="detached",
-                    num_cpus=config.memory.cpus_per_actor,
-                    max_restarts=-1,
-                    max_task_retries=RETRIES,
-                ).remote(config, shard)
-                for shard in range(config.memory.shards)
-            ]
-        )
+        return cls([_actor(config, shard) for shard in range(config.memory.shards)])
 
     def home(self, user: UserKey) -> ActorHandle:
         """The one actor that reads and writes this user's memory."""
@@ -61,3 +46,26 @@ class MemoryPool:
         """End all actors. What is stored stays; updates in work are repeated at the next start."""
         for actor in self._actors:
             ray.kill(actor)
+
+
+def _actor(config: Config, shard: int) -> ActorHandle:
+    name = f"memory-{shard}"
+    try:
+        return ray.get_actor(name, NAMESPACE)
+    except ValueError:
+        # Imported only by who starts the actors: replicas that talk to them need no LanceDB in their memory.
+        from personavlm.deployments.memory_actor import MemoryActor
+
+    return (
+        ray.remote(MemoryActor)
+        .options(
+            name=name,
+            namespace=NAMESPACE,
+            get_if_exists=True,  # somebody else may have asked at the same moment
+            lifetime="detached",
+            num_cpus=config.memory.cpus_per_actor,
+            max_restarts=-1,
+            max_task_retries=RETRIES,
+        )
+        .remote(config, shard)
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 from typing import TypeVar, cast
@@ -12,11 +11,10 @@ from typing import TypeVar, cast
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from personavlm.deployments.memory_actor import Found
+from personavlm.deployments.events import ChatJob, Done, Event, Failure
 from personavlm.deployments.memory_pool import MemoryPool
 from personavlm.memory_store import (
     Context,
-    ImageRef,
     OutOfOrderError,
     SearchRequest,
     SearchResult,
@@ -24,53 +22,12 @@ from personavlm.memory_store import (
     UserKey,
 )
 from personavlm.platform.agent.loop import Agent, AgentSettings
-from personavlm.platform.agent.types import AnswerDelta, Message, Outcome, StepTrace, ThinkingDelta
+from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.config import Config
 from personavlm.platform.engines.build import build_engine
 from personavlm.platform.errors import EngineError, EngineTimeout
 
-
-@dataclass(frozen=True, slots=True)
-class ChatJob:
-    """One message to answer. ``now`` is set when the client states it; ``client_id`` is unique."""
-
-    user: UserKey
-    client_id: str
-    text: str
-    images: tuple[ImageRef, ...]
-    instructions: str
-    now: datetime | None
-    allow_past: bool
-    remember: bool
-    trace: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The reply is complete and, unless the client asked otherwise, its turn is durable."""
-
-    turn_id: str | None
-    answer: str
-    steps: tuple[StepTrace, ...]
-    found: tuple[Found, ...]
-    prompt_tokens: int
-    completion_tokens: int
-    omitted_turns: int
-    timings_ms: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The reply ended with an error. It travels as a value: exceptions do not cross replicas whole."""
-
-    message: str
-    status: int
-    param: str | None
-    code: str
-
-
 T = TypeVar("T")
-Event = ThinkingDelta | AnswerDelta | Done | Failure
 
 
 class HomeMemory:

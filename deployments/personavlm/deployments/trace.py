@@ -6,8 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from personavlm.deployments.api import Evidence, Trace, TraceStep, TraceWindow
-from personavlm.deployments.memory_actor import Found
-from personavlm.deployments.policy import Done
+from personavlm.deployments.events import Done, Found
 from personavlm.memory_store import TRAITS, AnyMemory, Hit, Profile, Turn
 from personavlm.platform.agent.descriptors import descriptors
 from personavlm.platform.agent.types import StepTrace

@@ -1,5 +1,7 @@
 """Long-term memory of many users in LanceDB: one timeline per user, every version kept."""
 
+from typing import TYPE_CHECKING
+
 from personavlm.memory_store.context import estimate_tokens
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors
 from personavlm.memory_store.errors import (
@@ -38,8 +40,10 @@ from personavlm.memory_store.records import (
     UserKey,
     Window,
 )
-from personavlm.memory_store.store import MemoryStore
 from personavlm.memory_store.times import utc, utc_now
+
+if TYPE_CHECKING:
+    from personavlm.memory_store.store import MemoryStore
 
 __all__ = [
     "NEUTRAL",
@@ -82,3 +86,12 @@ __all__ = [
     "utc",
     "utc_now",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`MemoryStore` on first use: who only handles records needs no LanceDB in memory."""
+    if name == "MemoryStore":
+        from personavlm.memory_store.store import MemoryStore
+
+        return MemoryStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
