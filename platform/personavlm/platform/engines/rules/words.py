@@ -41,12 +41,25 @@ STOPWORDS = frozenset(
     """.split()  # noqa: SIM905 (a list of 300 quoted words is no easier to read)
 )
 
+# What no stemmer can know: a word, then its other forms.
+_IRREGULAR_FORMS = """
+    begin began begun, break broke broken, bring brought, build built, buy bought, catch caught, child
+    children, choose chose chosen, come came, draw drew drawn, drink drank drunk, drive drove driven, eat
+    ate eaten, fall fell fallen, feel felt, find found, fly flew flown, foot feet, forget forgot
+    forgotten, give gave given, grow grew grown, hear heard, hold held, keep kept, knit knitted, leave
+    left, lend lent, lose lost, meet met, mouse mice, pay paid, ride rode ridden, run ran, see saw seen,
+    sell sold, send sent, sing sang sung, sleep slept, speak spoke spoken, spend spent, steal stole
+    stolen, swim swam swum, take took taken, teach taught, throw threw thrown, tooth teeth, wake woke
+    woken, wear wore worn, win won, woman women, man men, write wrote written
+"""
+_IRREGULAR = {form: entry.split()[0] for entry in _IRREGULAR_FORMS.split(",") for form in entry.split()[1:]}
+
 
 def words(text: str) -> tuple[str, ...]:
     """All words in order, lower case, apostrophes straight, a possessive ``'s`` dropped."""
     found: list[str] = []
     for token in _TOKEN.findall(text.lower().replace("\u2019", "'")):
-        found.extend(_pairs(token) if _IS_CJK.match(token) else (token,))
+        found.extend(_pairs(token) if is_cjk(token) else (token,))
     return tuple(found)
 
 
@@ -65,7 +78,12 @@ def stems(text: str) -> frozenset[str]:
 @lru_cache(maxsize=16384)
 def stem(word: str) -> str:
     """The Snowball stem of one lower-case English word; other words come back as they are."""
-    return str(_stemmer().stemWord(word)) if word.isascii() else word
+    return str(_stemmer().stemWord(_IRREGULAR.get(word, word))) if word.isascii() else word
+
+
+def is_cjk(word: str) -> bool:
+    """Whether a word is of a script that is written without spaces, or Korean."""
+    return bool(_IS_CJK.match(word))
 
 
 def sentences(text: str) -> tuple[str, ...]:
@@ -100,4 +118,4 @@ def _without_possessive(word: str) -> str:
 
 
 def _carries_meaning(word: str) -> bool:
-    return word not in STOPWORDS and (len(word) > 1 or word.isdigit() or bool(_IS_CJK.match(word)))
+    return word not in STOPWORDS and (len(word) > 1 or word.isdigit() or is_cjk(word))
