@@ -12,6 +12,9 @@ from personavlm.memory_store import (
     TurnDraft,
     UserKey,
 )
+from personavlm.memory_store.cache import UserCache, UserState
+from personavlm.memory_store.search_index import SearchIndex
+from personavlm.memory_store.working_set import WorkingSet
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -52,3 +55,17 @@ def test_a_user_who_was_forgotten_reads_the_same(tmp_path: Path) -> None:
         for user in users:
             turn = store.append_turn(user, TurnDraft(f"round {round_}", "ok"))
             assert turn.index == round_ and store.newest_turn(user) == turn
+
+
+def test_memory_holds_as_many_users_as_fit_the_ones_used_last() -> None:
+    loaded: list[str] = []
+
+    def load(user: UserKey) -> UserState:
+        loaded.append(user.user)
+        return UserState(WorkingSet(), SearchIndex(4, {}, {}))
+
+    cache = UserCache(load, max_rows=2)  # an empty working set counts as one row
+    for name in "aabbaccab":
+        with cache.hold(UserKey("t", name)):
+            pass
+    assert "".join(loaded) == "abcb"
