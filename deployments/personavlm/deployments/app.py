@@ -30,14 +30,20 @@ def build(config: Config) -> Application:
     """The application graph: ingress in front of policy."""
     resources = {"num_cpus": config.service.cpus_per_replica}
     policy = serve.deployment(
-        name="policy", num_replicas=config.service.policy_replicas, ray_actor_options=resources,
+        name="policy",
+        num_replicas=config.service.policy_replicas,
+        ray_actor_options=resources,
         max_ongoing_requests=64,
-    )(Policy)  # fmt: skip
+        graceful_shutdown_wait_loop_s=0.2,
+    )
     ingress = serve.deployment(
-        name="ingress", num_replicas=config.service.ingress_replicas, ray_actor_options=resources,
+        name="ingress",
+        num_replicas=config.service.ingress_replicas,
+        ray_actor_options=resources,
         max_ongoing_requests=256,
-    )(serve.ingress()(Ingress))  # fmt: skip
-    return ingress.bind(config, policy.bind(config))
+        graceful_shutdown_wait_loop_s=0.2,
+    )
+    return ingress(serve.ingress()(Ingress)).bind(config, policy(Policy).bind(config))
 
 
 @contextmanager
@@ -48,13 +54,17 @@ def running(config: Config) -> Iterator[str]:
     start_ray(config)
     memory = MemoryPool.connect(config)
     try:
-        serve.start(http_options={"host": config.service.host, "port": config.service.port})
+        serve.start(
+            http_options={"host": config.service.host, "port": config.service.port},
+            logging_config={"log_level": "WARNING"},
+        )
         serve.run(build(config), name=APP, route_prefix="/")
         url = f"http://{config.service.host}:{config.service.port}"
         wait_ready(url)
         yield url
     finally:
         if config.ray_address is None:
+            serve.shutdown()  # first, or HAProxy outlives the cluster and keeps the port
             ray.shutdown()
         else:
             serve.delete(APP)
@@ -64,10 +74,8 @@ def running(config: Config) -> Iterator[str]:
 def start_ray(config: Config) -> None:
     """Connect to the configured cluster, or start one that lives as long as this process."""
     if config.ray_address is None:
-        ray.init(
-            address="local", namespace=NAMESPACE, include_dashboard=False, log_to_driver=False,
-            logging_level="ERROR",
-        )  # fmt: skip
+        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+        ray.init(address="local", namespace=NAMESPACE, **quiet)
     else:
         ray.init(address=config.ray_address, namespace=NAMESPACE, log_to_driver=False)
 

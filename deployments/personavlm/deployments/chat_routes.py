@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -22,6 +23,7 @@ from personavlm.deployments.api import (
     ModelList,
     ReplyChoice,
     ReplyMessage,
+    Trace,
     Usage,
 )
 from personavlm.deployments.error_replies import error_body
@@ -143,10 +145,15 @@ class Reply:
             raise RequestError("the reply broke off; try again", status=503, code="reply_broke_off")
         message = ReplyMessage(content=done.answer, reasoning_content=thinking if self._reasoning else None)
         completion = ChatCompletion(
-            id=self._id, created=self._created, model=self._model, choices=[ReplyChoice(message=message)],
-            usage=_usage(done), personavlm=trace_of(done, self._request.metadata.trace),
-        )  # fmt: skip
-        return JSONResponse(completion.model_dump(mode="json", exclude_none=not self._reasoning))
+            id=self._id,
+            created=self._created,
+            model=self._model,
+            choices=[ReplyChoice(message=message)],
+            usage=_usage(done),
+            personavlm=trace_of(done, self._request.metadata.trace),
+        )
+        hidden = {} if self._reasoning else {"choices": {"__all__": {"message": {"reasoning_content"}}}}
+        return JSONResponse(completion.model_dump(mode="json", exclude=hidden))
 
     async def chunks(self, first: list[Event], events: AsyncIterator[list[Event]]) -> AsyncIterator[str]:
         """Server-sent events. The chunk with `finish_reason` leaves only after the turn is durable."""
@@ -165,32 +172,26 @@ class Reply:
             body = error_body(event.message, event.status, event.param, event.code)
             return f"data: {body.model_dump_json()}\n\n"
         if isinstance(event, AnswerDelta):
-            return self._chunk(Delta(role=self._role(), content=event.text))
+            return self._delta(Delta(role=self._role(), content=event.text))
         if isinstance(event, ThinkingDelta):
             shown = self._reasoning
-            return self._chunk(Delta(role=self._role(), reasoning_content=event.text)) if shown else ""
+            return self._delta(Delta(role=self._role(), reasoning_content=event.text)) if shown else ""
         return self._last_chunks(event)
 
     def _last_chunks(self, done: Done) -> str:
+        trace = trace_of(done, self._request.metadata.trace)
+        text = self._chunk([ChunkChoice(delta=Delta(), finish_reason="stop")], personavlm=trace)
         options = self._request.stream_options
-        last = ChatCompletionChunk(
-            id=self._id, created=self._created, model=self._model,
-            choices=[ChunkChoice(delta=Delta(), finish_reason="stop")],
-            personavlm=trace_of(done, self._request.metadata.trace),
-        )  # fmt: skip
-        text = f"data: {last.model_dump_json(exclude_none=True)}\n\n"
-        if options and options.include_usage:
-            usage = ChatCompletionChunk(
-                id=self._id, created=self._created, model=self._model, choices=[], usage=_usage(done)
-            )
-            text += f"data: {usage.model_dump_json(exclude_none=True)}\n\n"
-        return text
+        return text + (self._chunk([], usage=_usage(done)) if options and options.include_usage else "")
 
-    def _chunk(self, delta: Delta) -> str:
-        chunk = ChatCompletionChunk(
-            id=self._id, created=self._created, model=self._model, choices=[ChunkChoice(delta=delta)]
-        )
-        return f"data: {chunk.model_dump_json(exclude_none=True)}\n\n"
+    def _delta(self, delta: Delta) -> str:
+        return self._chunk([ChunkChoice(delta=delta)])
+
+    def _chunk(self, choices: list[ChunkChoice], **last: Trace | Usage) -> str:
+        chunk = ChatCompletionChunk(id=self._id, created=self._created, model=self._model, choices=choices)
+        body = chunk.model_dump(exclude_none=True)  # an absent delta is left out, an open window is null
+        body |= {name: value.model_dump(mode="json") for name, value in last.items()}
+        return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
 
     def _role(self) -> Literal["assistant"] | None:
         opened, self._opened = self._opened, True

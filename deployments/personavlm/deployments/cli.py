@@ -67,10 +67,10 @@ def _serve(args: argparse.Namespace) -> int:
     from personavlm.deployments.app import StartError, running
 
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     try:
         with running(config) as url:
+            for number in (signal.SIGINT, signal.SIGTERM):  # now, because Ray has put its own in place
+                signal.signal(number, lambda *_: stop.set())
             print(f"PersonaVLM is ready: {url}  (Ctrl-C ends it)", flush=True)
             stop.wait()
     except StartError as error:
