@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from personavlm.platform.engines.base import Chunk, Conversation, Sampling
 from personavlm.platform.engines.pieces import pieces
-from personavlm.platform.engines.rules import personality, reply
+from personavlm.platform.engines.rules import core, episodic, personality, procedural, reply, semantic
 from personavlm.platform.engines.rules.dates import warm_up
 from personavlm.platform.errors import EngineError
 from personavlm.platform.prompts.render import read_task
@@ -21,6 +21,10 @@ Handler = Callable[[Conversation], str]
 _HANDLERS: dict[str, Handler] = {
     "reply": reply.respond,
     "personality": personality.respond,
+    "semantic": semantic.respond,
+    "episodic": episodic.respond,
+    "procedural": procedural.respond,
+    "core": core.respond,
 }
 
 
