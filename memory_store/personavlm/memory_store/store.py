@@ -41,8 +41,7 @@ from personavlm.memory_store.turns import turn_of
 from personavlm.memory_store.working_set import WorkingSet, event_known
 
 SESSION_GAP = timedelta(minutes=60)
-CACHED_ROWS = 100_000
-"""Rows of all users held in memory, at 3 to 5 kB each with their vectors."""
+CACHED_ROWS = 100_000  # of all users, at 3 to 5 kB each with their vectors
 
 
 class MemoryStore:
@@ -146,8 +145,7 @@ class MemoryStore:
             return context_of(state.records, now, self._session_gap, token_budget, as_of)
 
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
-        """Find memories and turns; see ``search.py`` for the rules. ValueError for naive times,
-        NotFoundError for an image that the user does not have."""
+        """Find by the rules of ``search.py``. ValueError (naive time), NotFoundError (the query's image)."""
         request = replace(request, window=utc_window(request.window), as_of=utc_as_of(request.as_of))
         return self._retriever.search(user, request)
 
@@ -161,8 +159,7 @@ class MemoryStore:
         as_of: AsOf | None = None,
         include_ended: bool = False,
     ) -> tuple[AnyMemory, ...]:
-        """Latest versions, in the order in which the memories were made; deleted ones are left out, and
-        superseded ones unless ``include_ended``."""
+        """Latest versions, in order of making; without deleted ones, or superseded unless asked for."""
         as_of = utc_as_of(as_of)
         with self._cache.hold(user) as state:
             return tuple(

@@ -1,8 +1,12 @@
+from types import ModuleType
+
 import personavlm.memory_store as package
 
 
 def test_the_package_exports_its_public_names() -> None:
-    names = [name for name in vars(package) if not name.startswith("_")]
-    modules = {name for name in names if type(vars(package)[name]).__name__ == "module"}
-    assert set(package.__all__) == set(names) - modules
     assert len(package.__all__) == len(set(package.__all__))
+    for name in package.__all__:
+        assert not isinstance(getattr(package, name), ModuleType)
+    public = {name for name, value in vars(package).items() if not isinstance(value, ModuleType)}
+    hidden = {name for name in public if name.startswith("_")} | {"TYPE_CHECKING"}
+    assert public - hidden <= set(package.__all__)
