@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import log
 
-from personavlm.platform.engines.rules.question import Question, generic_stems, kin
+from personavlm.platform.engines.rules.question import Question, generic_stems, kin, names_in
 from personavlm.platform.engines.rules.situation import Evidence
 from personavlm.platform.engines.rules.words import sentences, stems
 
@@ -16,6 +16,7 @@ ENOUGH = 0.3  # score from which a sentence is taken to answer
 _IN_WINDOW = 0.12  # what a match gains by lying in the time asked for
 _NEAR_BEST = 0.8  # share of the best score within which time decides
 _KIN, _GENERIC = 0.6, 0.25  # what a related word and a word that says little count, beside 1
+_NAME = 0.5  # a name may only be spoken to
 _IN_SENTENCE = 0.65  # the rest is for the words around the sentence
 _SOURCES = {"semantic": 1.05, "visual": 1.05, "procedural": 1.0, "turn": 1.0, "core": 1.0,
             "episode": 0.8, "assistant": 0.7}  # fmt: skip
@@ -33,7 +34,7 @@ class Match:
 def matches(question: Question, evidence: Iterable[Evidence]) -> tuple[Match, ...]:
     """Every sentence that can be quoted, best first."""
     pieces = tuple(_with_ends(tuple(evidence)))
-    weights = _weights(question.focus, pieces)
+    weights = _weights(question, pieces)
     found = [
         Match(piece, sentence, _score(question, piece, sentence, weights))
         for piece in pieces
@@ -72,14 +73,12 @@ def _held(word: str, held: frozenset[str]) -> float:
     return _KIN if kin().get(word, frozenset()) & held else 0.0
 
 
-def _weights(focus: frozenset[str], pieces: Sequence[Evidence]) -> dict[str, float]:
-    """What each stem of the question counts: little if it is generic or in every piece."""
+def _weights(question: Question, pieces: Sequence[Evidence]) -> dict[str, float]:
+    """What each stem of the question counts: little if it is generic, a name, or in every piece."""
+    focus, names = question.focus, stems(" ".join(names_in(question.text)))
     known = Counter(word for piece in pieces for word in stems(f"{piece.text} {piece.context}") & focus)
-    count = len(pieces)
-    return {
-        word: (_GENERIC if word in generic_stems() else 1.0) * log(2 + count / (1 + known[word]))
-        for word in focus
-    }
+    says = {word: _GENERIC if word in generic_stems() else _NAME if word in names else 1.0 for word in focus}
+    return {word: says[word] * log(2 + len(pieces) / (1 + known[word])) for word in focus}
 
 
 def _score(question: Question, piece: Evidence, sentence: str, weights: dict[str, float]) -> float:

@@ -40,6 +40,7 @@ from personavlm.platform.engines.rules.words import content_words, is_cjk, stem
 
 _TAG = re.compile(r"<(?=/?(?:think|answer|retrieve)\b)", re.IGNORECASE)
 _MOST_QUOTED = 3
+_SURE = 0.45  # score below which a second lookup may bring something better
 _MOST_LOOKUPS = 2  # a third in other words has not been seen to help
 
 
@@ -111,6 +112,8 @@ def _settled(question: Question, ranked: tuple[Match, ...], situation: Situation
         return True
     if question.options:
         return choose(question, ranked)[2] is not None
+    if len(situation.tried) == 1 and ("several" in question.cues or (ranked and ranked[0].score < _SURE)):
+        return bool(_told_then(question, situation))
     return best(question, ranked) is not None or bool(_told_then(question, situation))
 
 
