@@ -18,7 +18,7 @@ _CUES = {
     name: _PATTERNS.one(name)
     for name in ("recall", "wish", "personal", "past", "first", "change", "several", "when", "about_me")
 }
-_ASKS = _PATTERNS.one("asks")
+_ASKS, _AGREEMENT = _PATTERNS.one("asks"), _PATTERNS.one("agreement")
 MY_NAME, TODAY = _PATTERNS.one("my_name"), _PATTERNS.one("today")
 _OPTION = re.compile(
     r"(?<![\w(])\(?([a-h])\)[ \t]*(\S.*?)(?=\s*(?<![\w(])\(?[a-h]\)[ \t]|\s*\n\s*\n|\s*\Z)", re.DOTALL
@@ -112,7 +112,9 @@ def _split_options(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def _is_question(sentence: str) -> bool:
-    return sentence.rstrip("\"')\u201d ").endswith(("?", "\uff1f")) or bool(_ASKS.search(sentence))
+    if _ASKS.search(sentence):
+        return True
+    return sentence.rstrip("\"')\u201d ").endswith(("?", "\uff1f")) and not _AGREEMENT.search(sentence)
 
 
 def _wants_memory(questions: list[str], statements: list[str], cues: frozenset[str]) -> bool:

@@ -17,6 +17,8 @@ _IN_WINDOW = 0.12  # what a match gains by lying in the time asked for
 _NEAR_BEST = 0.8  # share of the best score within which time decides
 _KIN, _GENERIC = 0.6, 0.25  # what a related word and a word that says little count, beside 1
 _NAME = 0.5  # a name may only be spoken to
+_OVER = 0.6  # share of its score that something keeps once it is over
+_ABOUT_THE_PAST = frozenset(("past", "first", "change"))
 _IN_SENTENCE = 0.65  # the rest is for the words around the sentence
 _SOURCES = {"semantic": 1.05, "visual": 1.05, "procedural": 1.0, "turn": 1.0, "core": 1.0,
             "episode": 0.8, "assistant": 0.7}  # fmt: skip
@@ -40,6 +42,8 @@ def matches(question: Question, evidence: Iterable[Evidence]) -> tuple[Match, ..
         for piece in pieces
         for sentence in _quotable(piece)
     ]
+    if not question.cues & _ABOUT_THE_PAST:
+        found = _with_successors(question, found)
     return tuple(sorted(_distinct(found), key=lambda match: -match.score))
 
 
@@ -86,18 +90,32 @@ def _score(question: Question, piece: Evidence, sentence: str, weights: dict[str
     said = around if piece.source == "core" else sentence
     covered = _IN_SENTENCE * coverage(weights, said) + (1 - _IN_SENTENCE) * coverage(weights, around)
     score = covered * _SOURCES[piece.source]
-    if piece.until and not question.cues & {"past", "first", "change"} and not _ended_within(question, piece):
-        score *= 0.6
+    if _is_over(question, piece):
+        score *= _OVER
     if piece.outside:
         return score * 0.75
     timed = piece.time is not None and (question.window.start or question.window.end)
     return score + _IN_WINDOW if timed and score else score
 
 
-def _ended_within(question: Question, piece: Evidence) -> bool:
-    """Whether the question's time lies before the evidence ceased to hold."""
-    end = question.window.end
-    return bool(end and piece.until and end <= piece.until)
+def _is_over(question: Question, piece: Evidence) -> bool:
+    """Whether the evidence no longer held at the time that the question is about."""
+    if piece.until is None or question.cues & _ABOUT_THE_PAST:
+        return False
+    return question.window.end is None or question.window.end > piece.until
+
+
+def _with_successors(question: Question, found: list[Match]) -> list[Match]:
+    """What took the place of something answers in its place, even where it shares fewer words."""
+    inherited = {
+        match.evidence.until: match.score / _OVER for match in found if _is_over(question, match.evidence)
+    }
+    return [
+        replace(match, score=max(match.score, inherited.get(match.evidence.time, 0.0)))
+        if match.score and match.evidence.source in ("semantic", "turn")
+        else match
+        for match in found
+    ]
 
 
 def _with_ends(pieces: tuple[Evidence, ...]) -> Iterable[Evidence]:
