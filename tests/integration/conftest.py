@@ -78,6 +78,8 @@ def stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 def _environment() -> dict[str, str]:

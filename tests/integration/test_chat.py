@@ -33,6 +33,12 @@ def ask(client: httpx.Client, user: str, text: str, **metadata: str) -> dict:
     return response.json()
 
 
+def turns_of(client: httpx.Client, user: str) -> list[str]:
+    """What the user said, newest first."""
+    entries = client.get(f"/v1/users/{user}/timeline").json()["data"]
+    return [entry["text"] for entry in entries if entry["kind"] == "turn"]
+
+
 def test_a_reply_and_its_turn(service: Service, user: str) -> None:
     reply = service.openai().chat.completions.create(
         model="rules", user=user, messages=[{"role": "user", "content": "I adopted a cat named Mochi."}]
@@ -58,9 +64,10 @@ def test_a_stream_equals_the_stored_reply(service: Service, user: str) -> None:
     finished = [c for c in chunks if c.choices and c.choices[0].finish_reason]
     assert len(finished) == 1 and chunks[-1].usage.total_tokens > 0
     with service.http() as client:
-        turn = client.get(f"/v1/users/{user}/timeline").json()["data"][0]
+        found = client.post(f"/v1/users/{user}/memories/search", json={"query": "slept well"}).json()
+    turn = found["turns"][0]["item"]
     assert turn["id"] == finished[0].personavlm["turn_id"]
-    assert text in turn["text"]
+    assert turn["assistant_text"] == text
 
 
 def test_thoughts_are_shown_on_request_only(service: Service, user: str) -> None:
@@ -116,7 +123,7 @@ def test_an_unremembered_message_leaves_no_trace(service: Service, user: str) ->
 def test_models_say_what_they_are(service: Service) -> None:
     models = service.openai().models.list().data
     assert [m.id for m in models] == ["rules"]
-    assert "no language model" in models[0].description.lower()
+    assert "without a language model" in models[0].description.lower()
 
 
 BIG = "data:image/png;base64," + "A" * (9 * 2**20 * 4 // 3)
@@ -211,6 +218,6 @@ def test_the_past_is_refused_unless_it_is_meant(service: Service, user: str) -> 
         refused = client.post("/v1/chat/completions", json={**body, "metadata": earlier})
         assert refused.status_code == 409
         assert refused.json()["error"]["code"] == "event_time_out_of_order"
-        assert len(client.get(f"/v1/users/{user}/timeline").json()["data"]) == 1
+        assert turns_of(client, user) == ["First of all: hello."]
         ask(client, user, "Earlier.", allow_past="true", **earlier)
-        assert len(client.get(f"/v1/users/{user}/timeline").json()["data"]) == 2
+        assert turns_of(client, user) == ["First of all: hello.", "Earlier."]
