@@ -7,7 +7,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from starlette.exceptions import HTTPException
 
 from personavlm.deployments.api import ErrorDetail, ErrorReply
@@ -48,29 +48,37 @@ def install(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         return _invalid(error)
 
-    @app.exception_handler(NotFoundError)
-    async def missing(_: Request, error: NotFoundError) -> JSONResponse:
-        return error_reply(_plain(error), 404, None, "not_found")
-
-    @app.exception_handler(OutOfOrderError)
-    async def out_of_order(_: Request, error: OutOfOrderError) -> JSONResponse:
-        message = f"{_plain(error)}; send turns in order, or set allow_past"
-        return error_reply(message, 409, "event_time", "event_time_out_of_order")
+    @app.exception_handler(RayTaskError)
+    async def remote(_: Request, error: RayTaskError) -> JSONResponse:
+        return _remote(error)
 
     @app.exception_handler(RayError)
     async def unavailable(_: Request, error: RayError) -> JSONResponse:
         log.warning("a part of the service is restarting: %s", error)
         return error_reply("a part of the service is restarting; try again", 503, None, "unavailable")
 
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        log.error("a request failed", exc_info=error)
+        return error_reply(
+            "the service failed on this request; its log says why", 500, None, "internal_error"
+        )
+
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         return error_reply(str(error.detail), error.status_code)
 
 
-def _plain(error: Exception) -> str:
-    """The message alone: Ray puts the remote traceback around an error that crossed processes."""
-    cause = getattr(error, "cause", error)
-    return str(cause)
+def _remote(error: RayTaskError) -> JSONResponse:
+    """An error that the memory actor raised, without the remote traceback that Ray wraps around it."""
+    cause = error.cause
+    if isinstance(cause, NotFoundError):
+        return error_reply(str(cause), 404, None, "not_found")
+    if isinstance(cause, OutOfOrderError):
+        message = f"{cause}; send turns in order, or set allow_past"
+        return error_reply(message, 409, "event_time", "event_time_out_of_order")
+    log.error("a memory actor failed", exc_info=error)
+    return error_reply("the service failed on this request; its log says why", 500, None, "internal_error")
 
 
 def _invalid(error: RequestValidationError) -> JSONResponse:

@@ -72,10 +72,9 @@ class Policy:
             async for event in self._reply(job):
                 yield event
         except OutOfOrderError as error:
-            yield Failure(
-                f"{error.args[0]}; send turns in order, or set allow_past",
-                409, "metadata.event_time", "event_time_out_of_order",
-            )  # fmt: skip
+            cause = getattr(error, "cause", error)  # Ray puts the remote traceback around its message
+            message = f"{cause}; send turns in order, or set allow_past"
+            yield Failure(message, 409, "metadata.event_time", "event_time_out_of_order")
         except EngineTimeout as error:
             yield Failure(str(error), 504, None, "engine_timeout")
         except EngineError as error:
