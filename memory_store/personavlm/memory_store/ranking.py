@@ -122,7 +122,9 @@ class Corpus:
         if vector is None:
             return None
         size = len(self)
-        return np.where(self._encoded[:size], self._vectors[:size] @ vector, np.float32(np.nan))
+        # vecdot stays on this thread: a product by BLAS starts threads that wait on a busy machine's cores.
+        products = np.vecdot(self._vectors[:size], vector)
+        return np.where(self._encoded[:size], products, np.float32(np.nan))
 
     def words(self, text: str, known: Mask | None) -> Scores | None:
         """``(len,)`` BM25 in [0, 1]; None where the query has no term."""
