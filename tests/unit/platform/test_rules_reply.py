@@ -30,6 +30,10 @@ from personavlm.platform.agent.types import Message, Outcome
 from personavlm.platform.engines.base import Conversation, Sampling, Segment, complete
 from personavlm.platform.engines.rules import reply
 from personavlm.platform.engines.rules.engine import RulesEngine
+from personavlm.platform.engines.rules.question import read_question
+from personavlm.platform.engines.rules.relevance import matches
+from personavlm.platform.engines.rules.situation import Evidence
+from personavlm.platform.engines.rules.wording import recollection
 from personavlm.platform.engines.rules.words import stems
 from personavlm.platform.errors import EngineError
 from personavlm.platform.prompts.render import default_pack
@@ -140,6 +144,7 @@ def person(**traits: float) -> Context:
         ("remind me what Lena does for work", "nurse"),
         ("Who is Rex?", "labrador"),
         ("Comment s'appelle mon chat ?", "Minou"),
+        ("¿Cómo se llama mi perro Rex?", "labrador"),
     ],
 )
 async def test_questions_are_answered_with_what_was_said(question: str, answer: str) -> None:
@@ -177,6 +182,15 @@ async def test_a_changed_preference() -> None:
     assert "always drink Sprite" in (await ask("What did I drink back in March?")).answer
     change = (await ask("How did my taste in drinks change?")).answer
     assert "Coke" in change and "until Sunday 3 May" in change and "always drink Sprite" in change
+
+
+def test_a_turn_is_over_with_the_memory_of_it() -> None:
+    now = NOW.replace(tzinfo=None)
+    said = "I always drink Sprite after my run."
+    past, end = now.replace(month=3, day=2), now.replace(day=3)
+    pieces = (Evidence("t", "turn", said, time=past), Evidence("s", "semantic", said, time=past, until=end))
+    found = matches(read_question("What do I drink after my run?", now), pieces)
+    assert recollection(found[0], now).startswith("Until Sunday 3 May")
 
 
 async def test_what_the_user_asked_before_is_no_answer() -> None:

@@ -79,7 +79,8 @@ def _held(word: str, held: frozenset[str]) -> float:
 
 def _weights(question: Question, pieces: Sequence[Evidence]) -> dict[str, float]:
     """What each stem of the question counts: little if it is generic, a name, or in every piece."""
-    focus, names = question.focus, stems(" ".join(names_in(question.text)))
+    focus = question.focus
+    names = stems(" ".join(names_in(question.text))) if question.english else frozenset()
     known = Counter(word for piece in pieces for word in stems(f"{piece.text} {piece.context}") & focus)
     says = {word: _GENERIC if word in generic_stems() else _NAME if word in names else 1.0 for word in focus}
     return {word: says[word] * log(2 + len(pieces) / (1 + known[word])) for word in focus}
