@@ -13,7 +13,7 @@ import yaml
 from personavlm.platform.engines.base import Conversation
 from personavlm.platform.engines.rules.absolute_dates import local_time, with_absolute_dates
 from personavlm.platform.engines.rules.semantic import favourite, fit, slots
-from personavlm.platform.engines.rules.statements import Statement, read_statements
+from personavlm.platform.engines.rules.statements import Statement, is_style, read_statements
 from personavlm.platform.engines.rules.words import content_words, sentences, stems
 from personavlm.platform.prompts.render import read_rows
 
@@ -21,6 +21,7 @@ Row = dict[str, Any]
 Entry = tuple[str, str, str]  # key, block, text
 
 MOST_PREFERENCES = 7
+MOST_CHARS = 120  # what takes longer to say is no preference for every prompt
 PREFERENCE = "preference_"
 
 _PATTERNS = {
@@ -33,6 +34,9 @@ _STRONG = re.compile(
     r"\b(?:love|adore|favou?rite|prefer|hate|can't stand|cannot stand|obsessed|switched|gone off|any ?more"
     r"|go-to|no longer|these days|nowadays|big fan|allergic)\b",
     re.IGNORECASE,
+)
+_WEAK = re.compile(
+    r"\b(?:i'd|would) love|\blove (?:that|how|it|this|for|the way)\b|\bnow i'm\b", re.IGNORECASE
 )
 _STYLES = {
     topic: re.compile(rf"\b(?:{words})", re.IGNORECASE)
@@ -88,9 +92,9 @@ def _entries(turn: Row, named: bool, held: Mapping[str, Row]) -> Iterator[Entry]
             yield from _identity(sentence, named, turn)
     for statement in read_statements(said):
         text = with_absolute_dates(statement.text, local_time(turn["time"]))
-        if statement.category == "directive" and (key := _style(statement.text)):
+        if is_style(statement.text) and (key := _style(statement.text)):
             yield key, "persona", text
-        elif statement.category == "preference" and _STRONG.search(statement.text):
+        elif statement.category == "preference" and _is_strong(statement.text):
             yield _preference_key(statement, held), "human", text
 
 
@@ -138,6 +142,10 @@ def _style(text: str) -> str:
     topic = next((name for name, pattern in _STYLES.items() if pattern.search(text)), "")
     words = content_words(text)
     return f"style_{topic or words[-1]}" if topic or words else ""
+
+
+def _is_strong(text: str) -> bool:
+    return len(text) <= MOST_CHARS and bool(_STRONG.search(text)) and not _WEAK.search(text)
 
 
 def _preference_key(statement: Statement, held: Mapping[str, Row]) -> str:

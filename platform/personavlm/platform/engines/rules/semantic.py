@@ -126,12 +126,20 @@ def fit(statement: Statement, text: str, category: str) -> float:
         return 3 * len(old & held) / len(old) if ended and old & held and not _says(statement, text) else 0.0
     if own := favourite(statement.text):
         return 2.0 if own == favourite(text) else 0.0
-    shared = (stems(statement.text) & stems(text)) - _GENERIC
-    if statement.category == category == "preference" and opposed and shared:
-        return 1.0 + len(shared)
+    if statement.category == category == "preference" and opposed and _same_object(statement.text, text):
+        return 2.0
     common = slots(statement.text) & slots(text)
-    single = {slot for slot in common if _slot_table()[slot][0]}
-    return 1.0 if single or (common and statement.changed and not statement.negative) else 0.0
+    if any(_slot_table()[slot][0] for slot in common):
+        return 1.0
+    both = statement.category == category == "preference"
+    return 1.0 if both and common and statement.changed and not statement.negative else 0.0
+
+
+def _same_object(one: str, other: str) -> bool:
+    """Whether a like and a dislike are about one thing: half of the shorter one's words are shared."""
+    own, held = stems(one) - _GENERIC, stems(other) - _GENERIC
+    shared = own & held
+    return bool(shared) and 2 * len(shared) >= min(len(own), len(held))
 
 
 def _says(statement: Statement, text: str) -> bool:

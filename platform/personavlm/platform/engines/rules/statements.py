@@ -77,6 +77,11 @@ def without_question(sentence: str) -> str:
     return _TAG_QUESTION.sub("", sentence)
 
 
+def is_style(text: str) -> bool:
+    """Whether a directive says how the assistant should be, rather than what it should remember."""
+    return bool(_STYLE.search(text))
+
+
 def is_deictic(sentence: str) -> bool:
     """Whether a sentence points at something that it does not describe, as one does beside a picture."""
     return bool(_DEICTIC.search(sentence))
