@@ -75,7 +75,9 @@ class TaskEngine:
 
 
 def score(rows: dict[str, list[dict[str, Any]]]) -> str:
-    calm = "calm" in rows["turn"][0]["user"]
+    """Calm says so; a goodbye sounds calm only to who knows the user's name."""
+    said = rows["turn"][0]["user"]
+    calm = "calm" in said or ("Goodbye" in said and rows["core"])
     return json.dumps(dict.fromkeys(TRAITS, 3) | ({"neuroticism": 1} if calm else {}))
 
 
@@ -136,6 +138,9 @@ CONVERSATION: list[tuple[timedelta, str]] = [
     (30 * HOUR, "Good morning"),
     (30.5 * HOUR, "I run every Thursday"),
 ]
+
+# The last turn of its first session leaves no trace if it is looked at before that session is consolidated.
+WITH_GOODBYE = [*CONVERSATION[:3], (0.25 * HOUR, "Goodbye"), *CONVERSATION[3:]]
 
 
 @pytest.fixture(scope="module")
@@ -231,12 +236,12 @@ async def test_an_engine_that_fails_anywhere_leaves_the_same_final_state(
     tmp_path: Path, encoder: MiniLmEncoder
 ) -> None:
     undisturbed = open_store(tmp_path / "undisturbed", encoder)
-    say(undisturbed, CONVERSATION)
+    say(undisturbed, WITH_GOODBYE)
     engine = TaskEngine(RESPONDERS)
     await stage_of(undisturbed, engine).run(USER)
     for failing in range(1, engine.calls + 1):
         store = open_store(tmp_path / f"failing-{failing}", encoder)
-        say(store, CONVERSATION)
+        say(store, WITH_GOODBYE)
         with pytest.raises(EngineUnavailable):
             await stage_of(store, TaskEngine(RESPONDERS, failing)).run(USER)
         assert await stage_of(store, TaskEngine(RESPONDERS)).run(USER)
@@ -289,12 +294,12 @@ async def test_a_death_at_any_write_leaves_the_same_final_state(
     tmp_path: Path, encoder: MiniLmEncoder, dies_after_write: bool
 ) -> None:
     undisturbed = open_store(tmp_path / "undisturbed", encoder)
-    say(undisturbed, CONVERSATION)
+    say(undisturbed, WITH_GOODBYE)
     await stage_of(undisturbed, TaskEngine(RESPONDERS)).run(USER)
     for fatal in range(1, 100):
         folder = tmp_path / f"fatal-{fatal}"
         dying = open_dying(folder, encoder)
-        say(dying, CONVERSATION)
+        say(dying, WITH_GOODBYE)
         dying.writes_left, dying.dies_after_write = fatal, dies_after_write
         try:
             await stage_of(dying, TaskEngine(RESPONDERS)).run(USER)
@@ -305,6 +310,84 @@ async def test_a_death_at_any_write_leaves_the_same_final_state(
         else:
             break
     assert fatal > 10
+
+
+def always(kind: str) -> Responder:
+    """A responder whose every answer leaves a trace."""
+
+    def answer(rows: dict[str, list[dict[str, Any]]]) -> str:
+        shown = rows.get("turns") or rows["turn"]
+        number = shown[0]["user"].split()[-1]
+        add = {"op": "add", "text": f"{kind} {number}", "key": f"key {number}", "evidence": [shown[0]["id"]]}
+        return json.dumps({"operations": [add], **dict.fromkeys(TRAITS, 4)})
+
+    return answer
+
+
+async def test_no_step_is_asked_again_once_it_left_a_trace(tmp_path: Path, encoder: MiniLmEncoder) -> None:
+    turns = [(number * 0.7 * HOUR, f"Number {number}") for number in (0, 1, 3, 4, 6)]
+    responders = {task: always(task) for task in RESPONDERS}
+    undisturbed = TaskEngine(responders)
+    store = open_store(tmp_path / "undisturbed", encoder)
+    say(store, turns)
+    await stage_of(store, undisturbed).run(USER)
+    for fatal in range(1, 100):
+        dying = open_dying(tmp_path / f"fatal-{fatal}", encoder)
+        say(dying, turns)
+        dying.writes_left, dying.dies_after_write = fatal, True
+        first, second = TaskEngine(responders), TaskEngine(responders)
+        try:
+            await stage_of(dying, first).run(USER)
+        except Killed:
+            await stage_of(open_store(tmp_path / f"fatal-{fatal}", encoder), second).run(USER)
+            assert first.tasks + second.tasks == undisturbed.tasks, f"after death at write {fatal}"
+        else:
+            break
+    assert fatal > len(undisturbed.tasks)
+
+
+async def test_turns_before_a_trace_are_not_asked_for_again(tmp_path: Path, encoder: MiniLmEncoder) -> None:
+    dying = open_dying(tmp_path / "store", encoder)
+    say(dying, CONVERSATION[:3])
+    dying.writes_left, dying.dies_after_write = 1, True
+    with pytest.raises(Killed):  # after the memory of the second turn
+        await stage_of(dying, TaskEngine(RESPONDERS)).run(USER)
+    engine = TaskEngine(RESPONDERS)
+    await stage_of(open_store(tmp_path / "store", encoder), engine).run(USER)
+    prompts = [read_rows(conversation.segments[0].text) for conversation in engine.conversations]
+    assert [rows["turn"][0]["user"] for rows in prompts] == [
+        "I drink black tea every morning",  # its personality left no trace
+        "I am calm today",
+        "I am calm today",
+    ]
+
+
+class WaitingEngine(TaskEngine):
+    """Answers nothing until it is let go."""
+
+    def __init__(self, responders: dict[str, Responder]) -> None:
+        super().__init__(responders)
+        self.asked, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        self.asked.set()
+        await self.let_go.wait()
+        async for chunk in super().stream(conversation, sampling):
+            yield chunk
+
+
+async def test_a_close_during_a_run_holds_for_the_next(store: MemoryStore) -> None:
+    say(store, CONVERSATION[:1])
+    engine = WaitingEngine(RESPONDERS)
+    stage = stage_of(store, engine)
+    running = asyncio.create_task(stage.run(USER))
+    await engine.asked.wait()
+    await stage.close_sessions(USER, START + HOUR)
+    engine.let_go.set()
+    await running
+    assert store.progress(USER) == Progress(turns=1, consolidated=0)
+    await stage.run(USER)
+    assert store.progress(USER) == Progress(turns=1, consolidated=1)
 
 
 async def test_a_part_begun_before_a_death_is_finished_as_it_was_though_the_session_goes_on(
