@@ -7,8 +7,6 @@ the same and does nothing there.
     python tests/benchmarks/turn_overhead.py [--json FILE]
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import statistics
@@ -75,7 +73,7 @@ class NoopIngress:
         @app.post("/chat", response_model=None)
         async def chat(request: Request) -> StreamingResponse | dict[str, Any]:
             replies = self._policy.options(stream=True).chat.remote(await request.body())
-            timings = [reply async for reply in replies][0]
+            timings = await anext(aiter(replies))
             if request.query_params.get("stream"):
                 return StreamingResponse(iter(["data: {}\n\n"]), media_type="text/event-stream")
             return {"personavlm": {"timings_ms": timings}}
@@ -97,7 +95,9 @@ class Target:
     def __init__(self, client: httpx.AsyncClient, path: str) -> None:
         self._client, self._path = client, path
 
-    async def turn(self, user: str, *, stream: bool = False, trace: bool = False) -> tuple[float, dict[str, float]]:
+    async def turn(
+        self, user: str, *, stream: bool = False, trace: bool = False
+    ) -> tuple[float, dict[str, float]]:
         """Milliseconds of one turn as the client sees it, and the stages that the service reports."""
         body = {
             "model": "rules",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -73,6 +74,7 @@ def running(config: Config) -> Iterator[str]:
 
 def start_ray(config: Config) -> None:
     """Connect to the configured cluster, or start one that lives as long as this process."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     if config.ray_address is None:
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
         ray.init(address="local", namespace=NAMESPACE, **quiet)
