@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
+from personavlm.deployments.courtesy import CourteousEngine, Courtesy
 from personavlm.deployments.events import Found
 from personavlm.deployments.images import media_type_of
 from personavlm.deployments.update_queue import UpdateQueue
@@ -36,6 +37,7 @@ from personavlm.memory_store import (
     Window,
 )
 from personavlm.platform.config import Config
+from personavlm.platform.encoders.cached import CachedEncoder
 from personavlm.platform.encoders.image_descriptor import ImageDescriptor
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.engines.build import build_engine
@@ -50,30 +52,40 @@ class MemoryActor:
 
     def __init__(self, config: Config, shard: int) -> None:
         self._config = config.memory
+        self._encoder = CachedEncoder(MiniLmEncoder())
+        self._courtesy = Courtesy()
         self._store = MemoryStore.open(
             config.memory.uri / f"shard-{shard:04d}",
-            text_encoder=MiniLmEncoder(),
+            text_encoder=self._encoder,
             image_encoder=ImageDescriptor(),
             session_gap=config.memory.session_gap,
         )
         settings = UpdateSettings(
             session_gap=config.memory.session_gap, personality_rule=config.updates.personality_rule
         )
-        self._stage = UpdateStage(self._store, build_engine(config.engine), settings=settings)
-        self._queue = UpdateQueue(self._stage.run)
-        self._tasks = [asyncio.create_task(self._close_idle()), asyncio.create_task(self._maintain())]
+        engine = CourteousEngine(build_engine(config.engine), self._courtesy)
+        self._stage = UpdateStage(self._store, engine, settings=settings)
+        self._queue = UpdateQueue(self._update)
+        self._tasks: set[asyncio.Task[object]] = set()
+        for work in (self._close_idle(), self._maintain()):
+            self._in_background(work)
 
     async def ready(self) -> None:
         """Answers once the shard is open and repaired."""
 
     # A chat turn
 
-    async def begin(self, user: UserKey, now: datetime | None, allow_past: bool) -> tuple[datetime, Context]:
+    async def begin(
+        self, user: UserKey, text: str, now: datetime | None, allow_past: bool
+    ) -> tuple[datetime, Context]:
         """The time of a new message, and the context of its first prompt.
 
         ``None`` means the present, in the local time of the user's last turn. Raises
         `OutOfOrderError` for a stated time before the newest turn.
         """
+        self._courtesy.serving()
+        # Encoded now, the message is ready by the time that its reply asks for a search.
+        self._in_background(asyncio.to_thread(self._encoder.encode, [text]))
         return await asyncio.to_thread(self._begin, user, now, allow_past)
 
     def _begin(self, user: UserKey, now: datetime | None, allow_past: bool) -> tuple[datetime, Context]:
@@ -89,10 +101,12 @@ class MemoryActor:
         return now, self._store.context(user, now, self._config.context_tokens)
 
     async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
+        self._courtesy.serving()
         return await asyncio.to_thread(self._store.search, user, request)
 
     async def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
         """Store a turn; returns when it is durable. The update stage follows in its own time."""
+        self._courtesy.serving()
         turn = await asyncio.to_thread(self._store.append_turn, user, draft)
         self._queue.notify(user)
         return turn
@@ -188,6 +202,11 @@ class MemoryActor:
 
     # The update stage
 
+    async def _update(self, user: UserKey) -> None:
+        await self._stage.run(user)
+        await self._courtesy.quiet()
+        await asyncio.to_thread(self._store.index, user)
+
     async def close_sessions(self, user: UserKey, now: datetime) -> list[str]:
         """Close the open session if it is over by ``now``, and finish all updates of this user."""
         closed = await self._stage.close_sessions(user, now)
@@ -209,3 +228,8 @@ class MemoryActor:
         while True:
             await asyncio.sleep(self._config.maintenance_s)
             await asyncio.to_thread(self._store.maintain)
+
+    def _in_background(self, work: Coroutine[object, object, object]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)  # the event loop itself keeps no task alive
+        task.add_done_callback(self._tasks.discard)

@@ -87,7 +87,7 @@ class Policy:
     async def _reply(self, job: ChatJob) -> AsyncIterator[Event]:
         started = perf_counter()
         home = self._pool.home(job.user)
-        now, context = await home.begin.remote(job.user, job.now, job.allow_past)
+        now, context = await home.begin.remote(job.user, job.text, job.now, job.allow_past)
         context_ms = _since(started)
         agent = Agent(self._engine, HomeMemory(home, context), settings=self._settings)
         message = Message(job.user, job.text, now, job.images, job.instructions)
