@@ -31,20 +31,29 @@ _DATE = re.compile(
     | (?P<dated>(?:the\s)?{_DAY}\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?|{_MONTH}\s{_DAY}(?:,?\s\d{{4}})?)
     | (?P<month>(?<=\bin\s){_MONTH}(?!\s\d)|(?:last|next)\s{_MONTH})
     | (?P<day>(?<=\bon\s)the\s\d{{1,2}}(?:st|nd|rd|th))
-    )(?![\w-])""",
+    )(?![\w-]|['\u2019]s\b)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_BEYOND = timedelta(days=120)
+"""A month or day without a year that lies further away than this in both directions stays open."""
 _HABIT = re.compile(
-    rf"\b(?:every|each|most|any|other)\s+(?:{_WEEKDAY}{_PART}(?:,?\s(?:and|or)|,)\s+)*$", re.IGNORECASE
+    r"\b(?:every|each|most|any|other|first|second|third|another)\s+"
+    rf"(?:{_WEEKDAY}{_PART}(?:,?\s(?:and|or)|,)\s+)*$",
+    re.IGNORECASE,
 )
 _FUTURE = re.compile(
-    r"\b(?:will|going to|gonna|next|coming|tomorrow|upcoming|plan(?:s|ned|ning)?|booked|until|by|due|soon"
+    r"\b(?:will|going to|gonna|next|coming|tomorrow|upcoming|plan(?:s|ning)? to|booked|until|by|due|soon"
     r"|deadline|(?:am|'m|are|'re|is|'s) (?:\w+ ){0,2}\w+ing)\b|'ll\b",
     re.IGNORECASE,
 )
 _PAST = re.compile(
     r"\b(?:was|were|went|had|did|\w+ed|last|ago|yesterday|been|got|ran|met|saw|came|took|gave|bought)\b",
     re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(r"[,;:.!?\u2014]\s|\s(?:and|but|because|so)\s")
+# A date stands right behind the weekday, or the weekday only says which list or lesson.
+_NO_WEEKDAY = re.compile(
+    rf",?\s(?:the\s)?{_DAY}\s(?:of\s)?{_MONTH}|,?\s{_MONTH}\s\d|\s[a-z]+:", re.IGNORECASE
 )
 _YEARLY = re.compile(r"\b(?:birthday|born|anniversary)\b", re.IGNORECASE)
 
@@ -76,24 +85,48 @@ def looks_ahead(text: str) -> bool:
 
 def _said(match: re.Match[str], text: str, now: datetime) -> str:
     """What to put in brackets after a date, or nothing."""
-    phrase, kind = match[0].lower(), match.lastgroup or ""
-    if re.search(r"\d{4}", phrase) or re.match(r"\s*\(", text[match.end() :]):
+    phrase, kind, rest = match[0].lower(), match.lastgroup or "", text[match.end() :]
+    if re.search(r"\d{4}", phrase) or re.match(r"\s*\(", rest):
         return ""
     if kind == "span":
         return _span(phrase, now)
-    ahead = looks_ahead(text) or not _PAST.search(text)
-    date = _parse(_plain(phrase), now, ahead and not phrase.startswith("last "))
+    if kind == "weekday" and _NO_WEEKDAY.match(rest):
+        return ""
+    if kind in ("dated", "month"):
+        return _yearless(phrase, kind, text, now)
+    clause = _clause(text, match.start())
+    date = _parse(_plain(phrase), now, looks_ahead(clause) or not _PAST.search(clause))
     if date is None:
         return ""
     if kind in ("weekday", "day"):
         return _day(date)
-    if kind == "dated":
-        return "" if _YEARLY.search(text) else str(date.year)
-    if kind == "month":
-        return f"{date:%B %Y}"
     if kind == "distance" and not re.search(r"days?\b", phrase):
         return f"around {date:%B %Y}" if re.search(r"month|year", phrase) else f"around {_day(date)}"
     return f"{date:%A} {_day(date)}"
+
+
+def _yearless(phrase: str, kind: str, text: str, now: datetime) -> str:
+    """The year of "12 June" or "in June": of the nearest one, unless the text points the other way."""
+    if _YEARLY.search(text):
+        return ""
+    readings = [_parse(_plain(phrase), now, ahead) for ahead in (False, True)]
+    past, future = (reading or now for reading in readings)
+    if phrase.startswith("last ") or phrase.startswith("next "):
+        date = past if phrase.startswith("last ") else future
+    elif looks_ahead(text):
+        date = future
+    else:
+        date = min((past, future), key=lambda reading: abs(reading - now))
+        if abs(date - now) > _BEYOND:
+            return ""
+    return str(date.year) if kind == "dated" else f"{date:%B %Y}"
+
+
+def _clause(text: str, position: int) -> str:
+    """The clause around a position: tense holds from one comma to the next."""
+    start = max((found.end() for found in _CLAUSE_END.finditer(text, 0, position)), default=0)
+    end = next((found.start() for found in _CLAUSE_END.finditer(text, position)), len(text))
+    return text[start:end]
 
 
 def _span(phrase: str, now: datetime) -> str:

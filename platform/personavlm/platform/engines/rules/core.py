@@ -120,6 +120,8 @@ def _fact(kind: str, value: str, who: str, date: str) -> Entry:
     if kind == "family":
         return f"{who}_{value.lower()}", "human", f"{who.capitalize()}: {value}."
     texts = {"home": f"Lives in {value}.", "work": _work(value, date), "diet": f"{value.capitalize()}."}
+    if kind == "occupation":
+        return "work", "human", f"{value}."
     return kind, "human", texts[kind]
 
 

@@ -11,7 +11,12 @@ from typing import Any
 from personavlm.platform.engines.base import Conversation
 from personavlm.platform.engines.rules.absolute_dates import local_time, with_absolute_dates
 from personavlm.platform.engines.rules.patterns import Patterns
-from personavlm.platform.engines.rules.statements import trimmed, without_filler, without_question
+from personavlm.platform.engines.rules.statements import (
+    trimmed,
+    with_what_it_leans_on,
+    without_filler,
+    without_question,
+)
 from personavlm.platform.engines.rules.words import content_words, sentences, stems
 from personavlm.platform.prompts.render import read_rows
 
@@ -19,7 +24,7 @@ Row = dict[str, Any]
 
 MOST_ENTRIES = 8  # beyond it only what is there changes
 KEY_WORDS = 2
-AKIN = 0.5  # share of common stems, of the shorter text, from which two habits are one
+AKIN = 0.5  # share of common stems from which two habits are one
 
 _PATTERNS = Patterns(Path(__file__).with_name("procedural.yaml"))
 _GOAL, _HABIT = _PATTERNS.one("goal"), _PATTERNS.one("habit")
@@ -50,10 +55,15 @@ def respond(conversation: Conversation) -> str:
 
 def _statements(turns: list[Row]) -> Iterator[tuple[Row, str]]:
     for turn in turns:
+        before = ""
         for raw in sentences(turn["user"].replace("\u2019", "'")):
             sentence = without_question(without_filler(raw))
-            if sentence and not sentence.endswith("?") and _FIRST_PERSON.search(sentence):
-                yield turn, sentence
+            if not sentence or sentence.endswith("?"):
+                continue
+            whole = with_what_it_leans_on(sentence, before)
+            if _FIRST_PERSON.search(whole):
+                yield turn, whole
+            before = sentence
 
 
 def _ending(sentence: str, entries: dict[str, Row]) -> Row | None:
@@ -79,7 +89,7 @@ def _revision(turn: Row, sentence: str, entries: dict[str, Row]) -> Row | None:
     text = with_absolute_dates(trimmed(sentence), local_time(turn["time"]))
     for entry in entries.values():
         held = stems(entry["text"]) - _GENERIC
-        if held and len(about & held) >= AKIN * min(len(about), len(held)):
+        if _akin(about, held):
             if not entry["id"] or stems(text) <= stems(entry["text"]):
                 return None
             return {
@@ -92,3 +102,11 @@ def _revision(turn: Row, sentence: str, entries: dict[str, Row]) -> Row | None:
         return None
     words = [word for word in content_words(sentence) if word.isalpha() and not stems(word) <= _GENERIC]
     return {"op": "add", "key": "_".join((kind, *words[:KEY_WORDS])), "text": text, "reason": f"new {kind}"}
+
+
+def _akin(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether two entries are about the same: half of the longer one is shared, or two words and half of
+    the shorter one."""
+    shared = len(one & other)
+    enough_of_shorter = shared >= 2 and shared >= AKIN * min(len(one), len(other))
+    return bool(shared) and (shared >= AKIN * max(len(one), len(other)) or enough_of_shorter)

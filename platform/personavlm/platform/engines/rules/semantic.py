@@ -25,6 +25,7 @@ from personavlm.platform.engines.rules.statements import (
     is_deictic,
     read_statements,
     trimmed,
+    without_filler,
     without_question,
 )
 from personavlm.platform.engines.rules.words import content_words, sentences, stems
@@ -38,7 +39,9 @@ Row = dict[str, Any]
 
 _FORGET = statement_patterns().one("forget")
 _FAVOURITE = re.compile(
-    r"\bfavou?rite (?P<what>(?:\w+ )?\w+?)s?\b(?: (?:is|are|was|has|at|in|of|for|now)\b|[,:])", re.IGNORECASE
+    r"(?<!'s )\bfavou?rite (?P<what>(?:\w+ )?\w+?)s?"
+    r"(?=\s(?:is|are|was|has|at|in|of|for|now|and|these|any)\b|[,:.!]|$)",
+    re.IGNORECASE,
 )
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}\b")
 _CALENDAR = frozenset((*calendar.day_name, *calendar.month_name))
@@ -63,14 +66,16 @@ def _worth_keeping(turn: Row, data: dict[str, list[Row]]) -> list[Statement]:
     names = _names(row["text"] for row in (*data["related"], *data["core"]))
     found = [s for s in read_statements(turn["user"], names) if not _is_known(s, data["related"])]
     if turn["images"] and not any(statement.deictic for statement in found):
-        found += _picture(turn)
+        picture = _picture(turn)
+        told = " ".join(statement.text for statement in picture)
+        found = [s for s in found if s.category != "fact" or s.text.rstrip(".!") not in told] + picture
     first = sorted(found, key=lambda statement: not (statement.changed or statement.category == "directive"))
     return [statement for statement in found if statement in first[:MAX_MEMORIES]]
 
 
 def _picture(turn: Row) -> list[Statement]:
     """What an image shows, by the user's words beside it and its captions."""
-    said = [without_question(sentence) for sentence in sentences(turn["user"])]
+    said = [without_question(without_filler(sentence)) for sentence in sentences(turn["user"])]
     told = [sentence for sentence in said if not sentence.endswith("?")]
     words = " ".join([sentence for sentence in told if is_deictic(sentence)] or told)
     if not words and said:

@@ -19,7 +19,7 @@ Category = Literal["directive", "fact", "preference", "concept"]
 MAX_CHARS = 320  # longer sentences are cut; a memory is a sentence, not a page
 
 _PATTERNS = statement_patterns()
-_FILLER = _PATTERNS.one("filler", r"^(?:", r"\b(?:\s+again)?[\s,:;.!\-\u2014]+)+")
+_FILLER = _PATTERNS.one("filler", r"^(?:", r")+")
 _REMEMBER = _PATTERNS.one("remember")
 _STYLE = _PATTERNS.one("style")
 _PASSING = _PATTERNS.one("passing")
@@ -35,6 +35,10 @@ _DANGLING = _PATTERNS.one("dangling")
 _OBJECT_PRONOUN = _PATTERNS.one("object_pronoun")
 NEGATIVE = _PATTERNS.one("negative")
 _NAMED = re.compile(r"\b(?:called|named)\b", re.IGNORECASE)
+
+
+FEWEST_WORDS: dict[Category, int] = {"fact": 2, "preference": 1, "directive": 1, "concept": 1}
+"""Words with a meaning of their own below which a statement says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,10 @@ def _read(sentence: str, before: str, names: frozenset[str]) -> Statement | None
     category = _category(sentence) or ("fact" if names.intersection(sentence.split()) else None)
     if category is None or _PASSING.search(sentence):
         return None
-    leans = bool(_DANGLING.match(sentence) or _OBJECT_PRONOUN.search(sentence))
-    if leans and not before and _OBJECT_PRONOUN.search(sentence) and len(content_words(sentence)) < 3:
+    whole = with_what_it_leans_on(sentence, before)
+    hangs = whole == sentence and bool(_OBJECT_PRONOUN.search(sentence))  # "I love it", and nobody said what
+    if len(content_words(whole)) < FEWEST_WORDS[category] + 2 * hangs:
         return None
-    whole = f"{before} {sentence}" if leans and before else sentence
     old, new = _change(sentence)
     return Statement(
         trimmed(whole),
@@ -109,8 +113,14 @@ def _read(sentence: str, before: str, names: frozenset[str]) -> Statement | None
         given_up=old,
         taken_up=new,
         negative=bool(NEGATIVE.search(sentence)),
-        deictic=is_deictic(sentence),
+        deictic=is_deictic(whole),
     )
+
+
+def with_what_it_leans_on(sentence: str, before: str) -> str:
+    """A sentence that says "it" or "one" together with the one before it, which says what that is."""
+    leans = _DANGLING.match(sentence) or _OBJECT_PRONOUN.search(sentence)
+    return f"{before} {sentence}" if leans and before else sentence
 
 
 def _directive(what: str) -> Statement | None:
