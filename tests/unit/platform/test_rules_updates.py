@@ -70,6 +70,15 @@ def habits_of(*texts: str, held: tuple[Row, ...] = ()) -> list[Row]:
         ("I run every Tuesday and Thursday.", "I run every Tuesday and Thursday."),
         ("I was born on 3 March 1990.", "I was born on 3 March 1990."),
         ("I may march on.", "I may march on."),
+        ("The race is on Sunday 7 June.", "The race is on Sunday 7 June (2026)."),
+        (
+            "She is my new planning lead, she started on Monday.",
+            "She is my new planning lead, she started on Monday (18 May 2026).",
+        ),
+        ("I asked for two weeks off in June.", "I asked for two weeks off in June (June 2026)."),
+        ("We talked about the Alps in December.", "We talked about the Alps in December."),
+        ("On today's list: the dentist.", "On today's list: the dentist."),
+        ("He cancelled the second Thursday in a row.", "He cancelled the second Thursday in a row."),
     ],
 )
 def test_relative_dates_become_absolute(text: str, expected: str) -> None:
@@ -86,6 +95,12 @@ def test_relative_dates_become_absolute(text: str, expected: str) -> None:
         ("I really like olives now, can you believe it?", "preference", "I really like olives now."),
         ("Keep your answers short, please.", "directive", "Keep your answers short, please."),
         ("I watched Dune with Ana. I loved it.", "preference", "I watched Dune with Ana. I loved it."),
+        (
+            "No long run today, my training plan says rest.",
+            "fact",
+            "No long run today, my training plan says rest.",
+        ),
+        ("No, I love olives.", "preference", "I love olives."),
     ],
 )
 def test_statements_are_kept_in_the_users_words(text: str, category: str, kept: str) -> None:
@@ -122,6 +137,7 @@ def test_small_talk_and_questions_are_no_statements(text: str) -> None:
         ("I work for a bank now.", "I work as a nurse.", "fact"),
         ("I love olives these days.", "I hate olives.", "preference"),
         ("I gave up running, my knee hurts.", "I run every Thursday.", "preference"),
+        ("Pottery is my favourite hobby now.", "Making prints is my favourite hobby.", "preference"),
     ],
 )
 def test_a_change_supersedes_what_it_ends_and_nothing_else(text: str, known: str, category: str) -> None:
@@ -225,6 +241,17 @@ def test_habits_and_goals_come_change_and_end() -> None:
     assert changed[1]["reason"].startswith("reached")
     [ended] = habits_of("I gave up running.", held=held)
     assert (ended["op"], ended["id"]) == ("delete", "m0")
+
+
+def test_a_habit_is_told_in_two_sentences_and_ended_by_its_owner_only() -> None:
+    [course] = habits_of(
+        "I signed up for a pottery course. It's every Tuesday evening.", "My list: call Tom each week."
+    )
+    assert course["text"] == "I signed up for a pottery course. It's every Tuesday evening."
+    held = ({"id": "m1", "key": "habit_climb", "text": "I climb every Thursday with Jonas."},)
+    assert habits_of("Jonas cancelled our climbing evening.", held=held) == []
+    [ended] = habits_of("I've stopped climbing.", held=held)
+    assert ended["op"] == "delete"
 
 
 def test_a_session_is_cut_where_its_matter_changes() -> None:

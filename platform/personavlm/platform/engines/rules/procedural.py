@@ -29,7 +29,11 @@ AKIN = 0.5  # share of common stems from which two habits are one
 _PATTERNS = Patterns(Path(__file__).with_name("procedural.yaml"))
 _GOAL, _HABIT = _PATTERNS.one("goal"), _PATTERNS.one("habit")
 _REACHED, _GIVEN_UP = _PATTERNS.one("reached"), _PATTERNS.one("given_up")
-_FIRST_PERSON = re.compile(r"\b(?:i|i'm|i've|my|we|our)\b", re.IGNORECASE)
+_FIRST_PERSON = re.compile(
+    r"\b(?:i|i'm|i've|i'd|i'll|we|we're|we've)\b"
+    r"|\bmy (?:\w+ )?(?:routine|habit|ritual|goal|dream|resolution|aim|target|plan)\b",
+    re.IGNORECASE,
+)
 # Words that many habits share without being about the same.
 _GENERIC = stems(
     "want plan goal dream training learning saving working usually day morning evening week weekend month"
@@ -90,8 +94,10 @@ def _revision(turn: Row, sentence: str, entries: dict[str, Row]) -> Row | None:
     for entry in entries.values():
         held = stems(entry["text"]) - _GENERIC
         if _akin(about, held):
-            if not entry["id"] or stems(text) <= stems(entry["text"]):
+            if stems(text) <= stems(entry["text"]):
                 return None
+            if not entry["id"]:  # it was added a moment ago; this says more of it
+                return {"op": "add", "key": entry["key"], "text": text, "reason": f"new {kind}"}
             return {
                 "op": "update",
                 "id": entry["id"],
