@@ -86,6 +86,7 @@ async def _job(request: ChatRequest, caller: Credential, shared: Services) -> Ch
         allow_past=request.metadata.allow_past,
         remember=request.metadata.remember,
         trace=request.metadata.trace,
+        stream=request.stream,
     )
 
 
@@ -132,18 +133,15 @@ class Reply:
 
     async def whole(self, events: AsyncIterator[list[Event]]) -> JSONResponse:
         """The reply in one piece. Raises `RequestError` where the policy failed."""
-        thinking, done = "", None
+        done = None
         async for batch in events:
-            for event in batch:
-                if isinstance(event, Failure):
-                    raise _as_error(event)
-                if isinstance(event, ThinkingDelta):
-                    thinking += event.text
-                elif isinstance(event, Done):
-                    done = event
-        if done is None:
+            done = batch[-1]
+        if isinstance(done, Failure):
+            raise _as_error(done)
+        if not isinstance(done, Done):
             raise RequestError("the reply broke off; try again", status=503, code="reply_broke_off")
-        message = ReplyMessage(content=done.answer, reasoning_content=thinking if self._reasoning else None)
+        thinking = done.thinking if self._reasoning else None
+        message = ReplyMessage(content=done.answer, reasoning_content=thinking)
         completion = ChatCompletion(
             id=self._id,
             created=self._created,

@@ -20,7 +20,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class ChatJob:
-    """One message to answer. ``now`` is set when the client states it; ``client_id`` is unique."""
+    """One message to answer. ``now`` is set when the client states it; ``client_id`` is unique.
+
+    Without ``stream`` nothing is sent before the end.
+    """
 
     user: UserKey
     client_id: str
@@ -31,6 +34,7 @@ class ChatJob:
     allow_past: bool
     remember: bool
     trace: bool
+    stream: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Done:
 
     turn_id: str | None
     answer: str
+    thinking: str
     steps: tuple[StepTrace, ...]
     found: tuple[Found, ...]
     prompt_tokens: int

@@ -94,7 +94,7 @@ class Policy:
         async for event in agent.run(message):
             if isinstance(event, Outcome):
                 yield await self._finish(home, job, now, event, context_ms)
-            elif not isinstance(event, StepTrace):
+            elif job.stream and not isinstance(event, StepTrace):
                 yield event
 
     async def _finish(
@@ -114,9 +114,16 @@ class Policy:
         ids = list(dict.fromkeys(item for step in outcome.steps for item in step.found)) if job.trace else []
         found = await home.found.remote(job.user, ids) if ids else []
         return Done(
-            turn.id if turn else None, outcome.answer, outcome.steps, tuple(found), outcome.prompt_tokens,
-            outcome.completion_tokens, outcome.omitted_turns, timings,
-        )  # fmt: skip
+            turn_id=turn.id if turn else None,
+            answer=outcome.answer,
+            thinking=outcome.thinking,
+            steps=outcome.steps,
+            found=tuple(found),
+            prompt_tokens=outcome.prompt_tokens,
+            completion_tokens=outcome.completion_tokens,
+            omitted_turns=outcome.omitted_turns,
+            timings_ms=timings,
+        )
 
     def _draft(self, job: ChatJob, now: datetime, outcome: Outcome) -> TurnDraft:
         offset = now.utcoffset()
