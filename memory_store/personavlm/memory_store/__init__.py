@@ -11,17 +11,23 @@ from personavlm.memory_store.errors import (
     OutOfOrderError,
     StoreError,
 )
+from personavlm.memory_store.queries import (
+    AsOf,
+    Context,
+    Hit,
+    SearchRequest,
+    SearchResult,
+    TimelineEntry,
+    Window,
+)
 from personavlm.memory_store.records import (
     NEUTRAL,
     TRAITS,
     Add,
     AnyMemory,
-    AsOf,
-    Context,
     CoreMemory,
     Delete,
     EpisodicMemory,
-    Hit,
     ImageRef,
     Memory,
     MemoryKind,
@@ -29,16 +35,12 @@ from personavlm.memory_store.records import (
     ProceduralMemory,
     Profile,
     Progress,
-    SearchRequest,
-    SearchResult,
     SemanticCategory,
     SemanticMemory,
-    TimelineEntry,
     Turn,
     TurnDraft,
     Update,
     UserKey,
-    Window,
 )
 from personavlm.memory_store.times import utc, utc_now
 

@@ -3,17 +3,14 @@
 from datetime import datetime, timedelta
 from heapq import nlargest, nsmallest
 
+from personavlm.memory_store.queries import AsOf, Context, TimelineEntry, Window
 from personavlm.memory_store.records import (
-    AsOf,
-    Context,
     CoreMemory,
     EpisodicMemory,
     MemoryKind,
     Profile,
     SemanticMemory,
-    TimelineEntry,
     Turn,
-    Window,
 )
 from personavlm.memory_store.working_set import EPOCH, WorkingSet, event_known
 

@@ -15,23 +15,18 @@ from personavlm.memory_store.context import context_of, profile_of, timeline_of
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
 from personavlm.memory_store.errors import InvalidError, NotFoundError
 from personavlm.memory_store.operations import Step
+from personavlm.memory_store.queries import AsOf, Context, SearchRequest, SearchResult, TimelineEntry, Window
 from personavlm.memory_store.records import (
     Add,
     AnyMemory,
-    AsOf,
-    Context,
     ImageRef,
     MemoryKind,
     Operation,
     Profile,
     Progress,
-    SearchRequest,
-    SearchResult,
-    TimelineEntry,
     Turn,
     TurnDraft,
     UserKey,
-    Window,
 )
 from personavlm.memory_store.retrieval import Retriever
 from personavlm.memory_store.shard import Shard

@@ -12,15 +12,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from personavlm.memory_store.errors import InvalidError
-from personavlm.memory_store.records import (
-    AnyMemory,
-    ImageRef,
-    MemoryKind,
-    Profile,
-    Progress,
-    Turn,
-    UserKey,
-)
+from personavlm.memory_store.records import AnyMemory, ImageRef, MemoryKind, Profile, Progress, Turn, UserKey
 
 Row = dict[str, Any]
 Record = Turn | AnyMemory | Profile | Progress

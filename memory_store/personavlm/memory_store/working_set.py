@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from personavlm.memory_store.queries import AsOf
 from personavlm.memory_store.records import (
     AnyMemory,
-    AsOf,
     CoreMemory,
     EpisodicMemory,
     MemoryKind,

@@ -10,20 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personavlm.memory_store.queries import Context, Hit, SearchRequest, SearchResult, Window
 from personavlm.memory_store.records import (
-    Context,
     CoreMemory,
     EpisodicMemory,
-    Hit,
     ImageRef,
     ProceduralMemory,
     Profile,
-    SearchRequest,
-    SearchResult,
     SemanticMemory,
     Turn,
     UserKey,
-    Window,
 )
 from personavlm.platform.agent.loop import NO_ANSWER, Agent, AgentSettings
 from personavlm.platform.agent.types import AnswerDelta, Event, Message, Outcome, StepTrace, ThinkingDelta

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personavlm.memory_store.records import Window
+from personavlm.memory_store.queries import Window
 from personavlm.platform.agent.grammar import Answer, Retrieve, parse, read_time
 
 ZONE = timezone(timedelta(hours=2))

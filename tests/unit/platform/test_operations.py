@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personavlm.memory_store.records import (
-    TRAITS,
-)
+from personavlm.memory_store.records import TRAITS
 from personavlm.platform.updates.operations import (
     AddProposal,
     MalformedOutput,

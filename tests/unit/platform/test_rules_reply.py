@@ -9,16 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personavlm.memory_store.queries import Context, Hit, SearchRequest, SearchResult
 from personavlm.memory_store.records import (
     NEUTRAL,
     TRAITS,
-    Context,
     CoreMemory,
-    Hit,
     ImageRef,
     Profile,
-    SearchRequest,
-    SearchResult,
     SemanticMemory,
     Turn,
     UserKey,

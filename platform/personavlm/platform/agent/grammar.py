@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from personavlm.memory_store.records import Window
+from personavlm.memory_store.queries import Window
 from personavlm.platform.agent.scanner import Scanner
 
 Repairs = tuple[str, ...]

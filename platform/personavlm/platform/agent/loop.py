@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from personavlm.memory_store.records import SearchRequest
+from personavlm.memory_store.queries import SearchRequest
 from personavlm.platform.agent.grammar import Answer, Retrieve
 from personavlm.platform.agent.prompting import first_segments, memory_segment
 from personavlm.platform.agent.stream import Delta, StepStream

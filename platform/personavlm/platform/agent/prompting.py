@@ -10,17 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Any
 
-from personavlm.memory_store.records import (
-    TRAITS,
-    Context,
-    EpisodicMemory,
-    Hit,
-    ImageRef,
-    Profile,
-    SearchResult,
-    SemanticMemory,
-    Turn,
-)
+from personavlm.memory_store.queries import Context, Hit, SearchResult
+from personavlm.memory_store.records import TRAITS, EpisodicMemory, ImageRef, Profile, SemanticMemory, Turn
 from personavlm.platform.agent.descriptors import descriptor
 from personavlm.platform.agent.types import Message
 from personavlm.platform.engines.base import Segment

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Literal, Protocol
 
-from personavlm.memory_store.records import Context, ImageRef, SearchRequest, SearchResult, UserKey, Window
+from personavlm.memory_store.queries import Context, SearchRequest, SearchResult, Window
+from personavlm.memory_store.records import ImageRef, UserKey
 from personavlm.platform.engines.base import Conversation
 
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from personavlm.memory_store.records import (
-    AnyMemory,
-    AsOf,
-    MemoryKind,
-    SearchRequest,
-    SemanticMemory,
-    Turn,
-    UserKey,
-)
+from personavlm.memory_store.queries import AsOf, SearchRequest
+from personavlm.memory_store.records import AnyMemory, MemoryKind, SemanticMemory, Turn, UserKey
 from personavlm.platform.updates.applying import Read, apply_proposals
 from personavlm.platform.updates.asking import Asker, Question
 from personavlm.platform.updates.operations import read_operations

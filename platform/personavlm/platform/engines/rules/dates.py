@@ -15,7 +15,7 @@ from itertools import count
 
 import dateparser
 
-from personavlm.memory_store.records import Window
+from personavlm.memory_store.queries import Window
 
 Span = tuple[datetime, datetime]  # first and last minute
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)

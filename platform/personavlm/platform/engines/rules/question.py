@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from personavlm.memory_store.records import Window
+from personavlm.memory_store.queries import Window
 from personavlm.platform.engines.rules.dates import window_of
 from personavlm.platform.engines.rules.patterns import Patterns
 from personavlm.platform.engines.rules.words import STOPWORDS, content_words, sentences, stem, stems, words

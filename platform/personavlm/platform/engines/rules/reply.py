@@ -10,7 +10,7 @@ import json
 import re
 from datetime import datetime
 
-from personavlm.memory_store.records import Window
+from personavlm.memory_store.queries import Window
 from personavlm.platform.agent.grammar import Retrieve
 from personavlm.platform.engines.base import Conversation
 from personavlm.platform.engines.rules.choices import choose
