@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from personavlm.platform.histories import HistoryError, chosen_letter, load
+from personavlm.platform.histories import HistoryError, load
+from personavlm.platform.histories.persona_mme import chosen_letter
 
 
 def write(path: Path, document: object) -> Path:

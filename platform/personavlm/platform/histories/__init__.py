@@ -11,8 +11,9 @@ from personavlm.platform.histories.format import (
     HistoryTurn,
 )
 from personavlm.platform.histories.locomo import load_locomo
-from personavlm.platform.histories.persona_mme import chosen_letter, load_persona_mme
+from personavlm.platform.histories.persona_mme import load_persona_mme
 from personavlm.platform.histories.personavlm import load_personavlm
+from personavlm.platform.histories.scoring import evidence_recall, full_text, is_right
 
 __all__ = [
     "FORMATS",
@@ -21,7 +22,9 @@ __all__ = [
     "HistoryImage",
     "HistoryQuestion",
     "HistoryTurn",
-    "chosen_letter",
+    "evidence_recall",
+    "full_text",
+    "is_right",
     "load",
 ]
 
