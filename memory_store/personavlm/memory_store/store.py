@@ -229,12 +229,16 @@ class MemoryStore:
     def save_profile(self, user: UserKey, profile: Profile) -> Profile:
         """Store the next version; its number and ``recorded_at`` are the store's to set.
 
-        The same ``source``, unless empty, is stored once: again, it returns what was stored then.
+        The same ``source``, unless empty, is stored once: again, it returns what was stored then. Inferred
+        traits are not stored where the profile has changed since the ``version`` that they were blended
+        with: a reset, or consent withdrawn, outweighs them.
         """
         with self._cache.hold(user) as state:
             records = state.records
             if stored := records.profile_of_source(profile.source):
                 return stored
+            if profile.cause == "inferred" and profile.version != len(records.profiles):
+                return profile_of(records, None)
             profile = replace(
                 profile,
                 version=len(records.profiles) + 1,

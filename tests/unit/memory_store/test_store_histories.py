@@ -79,7 +79,13 @@ def live_through(store: MemoryStore, user: UserKey, event: Event, minutes: int) 
     turn = store.append_turn(user, TurnDraft(" ".join(event.words), "noted", event_time=time))
     store.apply(user, event.kind, f"turn:{turn.id}", operation(store, user, turn, event))
     if event.act == "profile":
-        profile = Profile(version=0, cause="inferred", event_time=time, recorded_at=time, source=turn.id)
+        profile = Profile(
+            version=store.profile(user).version,
+            cause="inferred",
+            event_time=time,
+            recorded_at=time,
+            source=turn.id,
+        )
         store.save_profile(user, profile)
     store.save_progress(user, Progress(turn.index + 1, event.target))
     return turn

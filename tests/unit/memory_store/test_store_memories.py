@@ -235,7 +235,7 @@ def test_profiles_are_numbered_and_stored_once(store: MemoryStore, user: UserKey
     start = store.profile(user)
     assert (start.version, start.cause, start.traits) == (0, "start", (3.0,) * 5)
     draft = Profile(
-        version=99,
+        version=start.version,
         traits=(3.5, 3, 2, 3, 3.25),
         cause="inferred",
         inferred=(4, 3, 1, 3, 3),
@@ -252,6 +252,15 @@ def test_profiles_are_numbered_and_stored_once(store: MemoryStore, user: UserKey
     assert [store.save_profile(user, reset).version for _ in range(2)] == [2, 3]
     assert [profile.version for profile in store.profile_history(user)] == [1, 2, 3]
     assert store.profile(user).version == 3
+
+
+def test_traits_blended_with_an_older_profile_are_not_stored(store: MemoryStore, user: UserKey) -> None:
+    before = store.profile(user)
+    reset = store.save_profile(user, replace(before, cause="reset"))
+    late = replace(before, cause="inferred", traits=(5.0,) * 5, source="turn:t_x")
+    assert store.save_profile(user, late) == reset
+    assert store.profile_history(user) == (reset,)
+    assert store.save_profile(user, replace(late, version=reset.version)).traits == (5.0,) * 5
 
 
 def test_the_context_honours_withdrawn_consent(store: MemoryStore, user: UserKey) -> None:
