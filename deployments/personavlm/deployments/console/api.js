@@ -96,8 +96,9 @@ export class Api {
     return (await this.#json(`${this.home}/timeline?${query}`)).data;
   }
 
-  async memories(kind) {
-    return (await this.#json(`${this.home}/memories?kind=${kind}&include_ended=true`)).data;
+  /** All memories, those that ended included, deleted ones not. */
+  async memories() {
+    return (await this.#json(`${this.home}/memories?include_ended=true`)).data;
   }
 
   search(words, start, end) {

@@ -9,6 +9,8 @@ const FILTERS = { all: "All", ...Object.fromEntries(Object.entries(KINDS).map(([
 
 export class Timeline {
   #entries = new Map(); // of the timeline, by id, newest first
+  #memories = new Map(); // entries of all memories, by id, with category and end
+  #newest = "";
   #kind = "all";
   #words = "";
   #exhausted = false;
@@ -26,16 +28,32 @@ export class Timeline {
     byId("earlier").addEventListener("click", () => this.#earlier());
   }
 
-  lookUp = (id) => this.#entries.get(id);
+  lookUp = (id) => this.#memories.get(id) ?? this.#entries.get(id);
 
   /** Reads the newest entries again; what is on the page changes only where they differ. */
   async refresh() {
     await this.#attempt(async () => {
       const newest = await this.api.timeline({ ...this.#dates(), limit: PAGE });
-      this.#exhausted = newest.length < PAGE;
-      this.#entries = new Map(newest.map((entry) => [entry.id, entry]));
+      const seen = JSON.stringify(newest);
+      if (seen !== this.#newest) await this.#take(newest);
+      this.#newest = seen;
       await this.#show();
     });
+  }
+
+  async #take(newest) {
+    const memories = await this.api.memories();
+    this.#memories = new Map(memories.map((memory) => [memory.id, fromMemory(memory)]));
+    const earlier = newest.length < PAGE ? [] : this.#earlierThan(newest.at(-1).time);
+    if (!earlier.length) this.#exhausted = newest.length < PAGE;
+    this.#entries = new Map([...newest, ...earlier].map((entry) => [entry.id, entry]));
+  }
+
+  /** What "Show earlier" brought and is still there. */
+  #earlierThan(time) {
+    const before = ({ time: at }) => Date.parse(at) < Date.parse(time);
+    const present = ({ id, kind }) => kind === "turn" || this.#memories.has(id);
+    return [...this.#entries.values()].filter((entry) => before(entry) && present(entry));
   }
 
   async #attempt(action) {
@@ -71,6 +89,8 @@ export class Timeline {
     this.#words = byId("search-words").value.trim();
     const { start, end } = this.#dates();
     byId("search-clear").hidden = !(this.#words || start || end);
+    this.#entries.clear(); // other dates, other entries
+    this.#newest = "";
     return this.refresh();
   }
 
@@ -111,10 +131,10 @@ export class Timeline {
     const all = this.#words
       ? hits(await this.api.search(this.#words, ...Object.values(this.#dates())))
       : this.#listsTimeline()
-        ? [...this.#entries.values()]
-        : within((await this.api.memories(this.#kind)).map(fromMemory), this.#dates());
+        ? [...this.#entries.values()].map((entry) => this.#memories.get(entry.id) ?? entry)
+        : within([...this.#memories.values()], this.#dates());
     const chosen = this.#kind === "all" ? all : all.filter((entry) => entry.kind === this.#kind);
-    return chosen.sort((a, b) => b.time.localeCompare(a.time));
+    return chosen.sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
   }
 
   #render(entries) {

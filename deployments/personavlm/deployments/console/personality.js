@@ -5,7 +5,6 @@ import { byId, confirm, element, notify, say } from "./dom.js";
 import { capital, count, moment } from "./format.js";
 
 const CAUSES = {
-  start: "Neutral at the start",
   inferred: "Inferred from what you said",
   reset: "Reset to neutral",
   consent: "Consent changed",
@@ -61,20 +60,26 @@ export class Personality {
     await this.refresh();
   }
 
-  #render({ descriptors, consent, history }) {
+  #render({ descriptors, consent, history: versions }) {
     this.#stop();
+    const history = versions.filter(({ cause }) => cause !== "start");
     const body = byId("personality-body");
     body.classList.toggle("off", !consent);
-    const note = consent ? descriptors : ["Off: nothing is inferred, and answers do not use what is below."];
-    body.replaceChildren(element("ul", { class: "descriptors", "aria-label": "At present" }, ...note.map((text) => element("li", {}, text))));
     if (!history.length) {
-      body.append(element("p", { class: "empty muted" }, "Nothing has been inferred yet. The curve begins with your first messages."));
+      body.replaceChildren(element("p", { class: "empty muted" }, "Nothing has been inferred yet. The curve begins with your first messages."));
       return;
     }
+    body.replaceChildren(consent ? inWords(descriptors) : element("p", { class: "notice-off" }, "Off: answers do not use what is below."));
     const [frame, legend] = [element("div", { class: "curve-frame" }), element("div", {})];
     body.append(frame, legend);
     this.#stop = curve(frame, history, (index) => legend.replaceChildren(...readout(history[index])));
   }
+}
+
+/** The words that the assistant is given for the five traits, in the order of `TRAITS`. */
+function inWords(descriptors) {
+  const items = TRAITS.map((trait, index) => element("li", {}, swatch(trait), descriptors[index]));
+  return element("div", {}, element("h3", {}, "At present"), element("ul", { class: "descriptors" }, ...items));
 }
 
 /** Date, cause and the five scores of one version: the legend of the curve as well. */
