@@ -52,7 +52,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    import signal
     import threading
 
     from personavlm.deployments.local_ray import prepare_environment
@@ -65,12 +64,12 @@ def _serve(args: argparse.Namespace) -> int:
     if config.ray_address is None:
         prepare_environment()
     from personavlm.deployments.app import StartError, running
+    from personavlm.deployments.signals import when_asked_to_stop
 
     stop = threading.Event()
     try:
         with running(config) as url:
-            for number in (signal.SIGINT, signal.SIGTERM):  # now, because Ray has put its own in place
-                signal.signal(number, lambda *_: stop.set())
+            when_asked_to_stop(stop.set)
             print(f"PersonaVLM is ready: {url}  (Ctrl-C ends it)", flush=True)
             stop.wait()
     except StartError as error:
@@ -82,9 +81,9 @@ def _demo(args: argparse.Namespace) -> int:
     from personavlm.deployments.local_ray import prepare_environment
 
     prepare_environment()
-    from personavlm.deployments.demo import command
+    from personavlm.deployments.demo.command import run_command
 
-    return command.run(args)
+    return run_command(args)
 
 
 def _replay(args: argparse.Namespace) -> int:
