@@ -39,7 +39,7 @@ Outcome = TypeVar("Outcome")
 class Answered:
     """A question and what came of it. ``recall`` and ``right`` are ``None`` where nothing is expected.
 
-    ``window`` holds the ends of the first bounded search as ISO times; ``retrieved`` the client ids of
+    ``window`` holds the ends of the first bounded search as ISO local times; ``retrieved`` the client ids of
     all turns found, directly or as evidence behind a memory.
     """
 
@@ -205,14 +205,15 @@ def answered(user: str, question: HistoryQuestion, reply: Reply) -> Answered:
         retrieved=reply.retrieved,
         recall=evidence_recall(question, reply.retrieved),
         right=is_right(question, reply.answer),
-        window=window and (_iso(window[0]), _iso(window[1])),
+        window=window and (_local(window[0], question), _local(window[1], question)),
         steps=tuple(step.action for step in reply.trace.steps),
         ms=round(reply.ms, 1),
     )
 
 
-def _iso(time: datetime | None) -> str | None:
-    return time.isoformat() if time else None
+def _local(time: datetime | None, question: HistoryQuestion) -> str | None:
+    """ISO time in the offset of the question, in which its days are meant."""
+    return time.astimezone(question.event_time.tzinfo).isoformat() if time else None
 
 
 async def _side_by_side(items: Sequence[Item], work: Callable[[Item], Awaitable[Outcome]]) -> list[Outcome]:

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
+from starlette.middleware.base import RequestResponseEndpoint
 
 from personavlm.deployments.api import (
     ChatCompletion,
@@ -54,15 +55,14 @@ class Recorder:
         app = FastAPI()
 
         @app.middleware("http")
-        async def check(request: Request, call_next) -> Response:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        async def check(request: Request, call_next: RequestResponseEndpoint) -> Response:
             if request.headers["Authorization"] != f"Bearer {KEY}":
                 error = {"message": "no such key", "type": "x", "param": "Authorization", "code": "bad_key"}
                 return JSONResponse({"error": error}, 401)
             if self.busy:
                 self.busy -= 1
                 return JSONResponse({}, 503, headers={"Retry-After": "0"})
-            answer: Response = await call_next(request)
-            return answer
+            return await call_next(request)
 
         @app.get("/v1/models")
         async def models() -> object:

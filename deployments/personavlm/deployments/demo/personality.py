@@ -89,7 +89,7 @@ def plot_personality(curve: Curve, path: Path, title: str) -> None:
             xytext=(1.01, height), textcoords=axes.get_yaxis_transform(), color=color, va="center",
         )  # fmt: skip
     low, high = curve.limits
-    axes.margins(x=0)
+    axes.set_xlim(curve.times[0].replace(hour=0, minute=0), curve.times[-1])
     axes.set_ylim(low - 0.15, high + 0.15)
     axes.set_ylabel("score, 1 to 5 (3 is neutral)")
     axes.set_title(title, loc="left")

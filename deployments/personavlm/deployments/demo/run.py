@@ -106,11 +106,10 @@ def _show_answer(answer: Answered, reply: Reply, zone: tzinfo | None, console: C
             window = _days(step.window, zone)
             console.print(f"   searched {escape(repr(step.keywords))}{window}: {len(step.found)} found")
     found = sorted(reply.trace.evidence, key=lambda one: not _needed(one, answer))
+    room = console.width - 26  # one line each, beside the mark, the kind and the day
     for one in found[:MEMORIES_SHOWN]:
         mark = "[green]●[/green]" if _needed(one, answer) else "○"
-        console.print(
-            f"   {mark} {one.kind}, {one.time:%-d %b}: {escape(_short(one.text, console.width - 26))}"
-        )
+        console.print(f"   {mark} {one.kind}, {one.time:%-d %b}: {escape(_short(one.text, room))}")
     if len(found) > MEMORIES_SHOWN:
         console.print(f"     and {len(found) - MEMORIES_SHOWN} more")
     console.print(f"   [dim]{_verdict(answer)}, {answer.ms:.0f} ms[/dim]")
