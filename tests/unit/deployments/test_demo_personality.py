@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 from rich.console import Console
 
-from personavlm.deployments.demo.personality import personality_table, plot_personality, read_curve
+from personavlm.deployments.demo.personality import personality_table, read_curve
+from personavlm.deployments.demo.plot import plot_personality
 from personavlm.deployments.demo.run import DemoReport
 from personavlm.deployments.replay import Answered
 from personavlm.memory_store import TRAITS

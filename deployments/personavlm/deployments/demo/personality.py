@@ -1,12 +1,10 @@
-"""How the personality that the service inferred moved over the months: in the terminal and as a plot."""
+"""How the personality that the service inferred moved over the months: in numbers and in the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -15,7 +13,6 @@ from personavlm.memory_store import NEUTRAL, TRAITS
 
 BARS = "▁▂▃▄▅▆▇█"
 POINTS = 32  # of the line in the terminal
-LINES = ("#0072b2", "#009e73", "#e69f00", "#cc79a7", "#d55e00")  # told apart by colour-blind eyes too
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +66,3 @@ def _sampled(times: Sequence[datetime], values: Sequence[float]) -> list[float]:
     step = (times[-1] - times[0]) / (POINTS - 1)
     moments = [times[0] + step * point for point in range(POINTS - 1)] + [times[-1]]
     return [values[sum(time <= moment for time in times) - 1] for moment in moments]
-
-
-def plot_personality(curve: Curve, path: Path, title: str) -> None:
-    """Write the curve as a PNG with dates."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import dates, pyplot
-
-    figure, axes = pyplot.subplots(figsize=(9, 5), dpi=150, layout="constrained")
-    axes.axhline(NEUTRAL, color="#888888", linewidth=0.8, linestyle=":")
-    for values, color in zip(curve.values.values(), LINES, strict=True):
-        axes.step(curve.times, values, where="post", color=color, linewidth=1.8)
-    for height, trait, color in _label_heights(curve):
-        axes.annotate(
-            f" {trait} {curve.values[trait][-1]:.1f}",
-            (curve.times[-1], curve.values[trait][-1]),
-            xytext=(1.01, height), textcoords=axes.get_yaxis_transform(), color=color, va="center",
-        )  # fmt: skip
-    low, high = curve.limits
-    axes.set_xlim(curve.times[0].replace(hour=0, minute=0), curve.times[-1])
-    axes.set_ylim(low - 0.15, high + 0.15)
-    axes.set_ylabel("score, 1 to 5 (3 is neutral)")
-    axes.set_title(title, loc="left")
-    axes.xaxis.set_major_locator(dates.WeekdayLocator(byweekday=dates.MO, interval=2))
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%-d %b"))
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
-def _label_heights(curve: Curve) -> list[tuple[float, str, str]]:
-    """(height, trait, colour) of the label of each line, moved apart where they would overlap."""
-    low, high = curve.limits
-    distance = (high - low + 0.3) * 0.055
-    ends = sorted(
-        (values[-1], trait, color) for (trait, values), color in zip(curve.values.items(), LINES, strict=True)
-    )
-    heights = [end[0] for end in ends]
-    for lower, upper in pairwise(range(len(heights))):
-        heights[upper] = max(heights[upper], heights[lower] + distance)
-    return [(height, trait, color) for height, (_, trait, color) in zip(heights, ends, strict=True)]

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from personavlm.deployments.api import Evidence, TraceWindow
 from personavlm.deployments.client import Reply, ServiceClient
-from personavlm.deployments.demo.personality import personality_table, plot_personality, read_curve
+from personavlm.deployments.demo.personality import personality_table, read_curve
+from personavlm.deployments.demo.plot import plot_personality
 from personavlm.deployments.replay import Answered, answered
 from personavlm.platform.histories import History, HistoryTurn, load
 
