@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import httpx
 import ray
@@ -65,11 +66,20 @@ def running(config: Config) -> Iterator[str]:
         yield url
     finally:
         if config.ray_address is None:
-            serve.shutdown()  # first, or HAProxy outlives the cluster and keeps the port
-            ray.shutdown()
+            _stop_local_cluster()
         else:
             serve.delete(APP)
             memory.stop()
+
+
+def _stop_local_cluster() -> None:
+    """Serve goes first, or HAProxy outlives the cluster and keeps the port.
+
+    Ray prints an error about a call that Serve's controller makes to itself while it ends: not for people.
+    """
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        serve.shutdown()
+        ray.shutdown()
 
 
 def start_ray(config: Config) -> None:
