@@ -27,7 +27,7 @@ export async function chat(api, { answered, open }) {
     } finally {
       sending = null;
       busy(false);
-      message.focus();
+      if (document.activeElement === document.body) message.focus(); // the pressed button is hidden now
     }
   }
 

@@ -1,7 +1,10 @@
-// The personality curve: five lines over time in an inline SVG, one focusable column per version.
+// The personality curve: five lines in an inline SVG, one focusable column per version.
+//
+// Versions stand side by side at equal distances: turns come in bursts with silent weeks between them, and
+// on an axis of real time most of the curve would lie within a few pixels.
 
 import { element, svg } from "./dom.js";
-import { capital, date, moment, time } from "./format.js";
+import { capital, count, date, moment } from "./format.js";
 
 export const TRAITS = ["openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism"];
 
@@ -12,13 +15,10 @@ const values = (version) => TRAITS.map((trait) => `${trait} ${version.traits[tra
 
 /** Where each version lies in a drawing of `width` pixels. */
 function scale(history, width) {
-  const times = history.map(({ event_time }) => Date.parse(event_time));
-  const span = times.at(-1) - times[0];
-  const inner = width - EDGE.left - EDGE.right;
+  const [inner, last] = [width - EDGE.left - EDGE.right, history.length - 1];
   return {
-    x: (index) => EDGE.left + (span ? ((times[index] - times[0]) / span) * inner : inner / 2),
+    x: (index) => EDGE.left + inner * (last ? index / last : 0.5),
     y: (score) => EDGE.top + ((5 - score) / 4) * (HEIGHT - EDGE.top - EDGE.bottom),
-    span,
   };
 }
 
@@ -54,7 +54,7 @@ function draw(container, history, pick) {
     svg("title", { id: "curve-title" }, "Personality over time"),
     svg("desc", { id: "curve-desc" }, describe(history)),
   );
-  picture.append(...grid(width, at), ...dates(history, at), ...TRAITS.map((trait) => line(trait, history, at)));
+  picture.append(...grid(width, at), ...dates(history, width, at), ...TRAITS.map((trait) => line(trait, history, at)));
   const marker = svg("g", { class: "marker", "aria-hidden": "true" });
   const columns = history.map((version, index) => column(version, index, history.length, at, width, pick));
   picture.append(marker, ...columns);
@@ -69,7 +69,7 @@ function draw(container, history, pick) {
 }
 
 const describe = (history) =>
-  `From ${date(history[0].event_time)} to ${date(history.at(-1).event_time)}, ${history.length} versions. ` +
+  `${count(history.length, "version")} from ${date(history[0].event_time)} to ${date(history.at(-1).event_time)}, at equal distances. ` +
   `Now: ${values(history.at(-1))}. Left and right arrow keys step through the versions.`;
 
 function grid(width, at) {
@@ -79,16 +79,18 @@ function grid(width, at) {
   ]);
 }
 
-/** Dates under the first and last version and, where there is room, near the middle. */
-function dates(history, at) {
+/** Dates under some versions, the first and the last among them, as many as the width holds. */
+function dates(history, width, at) {
   const last = history.length - 1;
-  const label = (index, anchor) => {
-    const iso = history[index].event_time;
-    const text = at.span > 86_400_000 ? date(iso) : time(iso);
-    return svg("text", { class: "tick", x: at.x(index), y: HEIGHT - 6, "text-anchor": anchor, "aria-hidden": "true" }, text);
-  };
-  if (!at.span) return [label(last, "middle")];
-  return [label(0, "start"), label(last, "end")];
+  const day = (index) => date(history[index].event_time);
+  const room = Math.max(1, Math.floor((width - EDGE.left - EDGE.right) / 130));
+  const places = Array.from({ length: room + 1 }, (_, step) => Math.round((step / room) * last));
+  const shown = places.filter((index, step) => step === 0 || day(index) !== day(places[step - 1]));
+  return shown.map((index) => {
+    const anchor = last === 0 ? "middle" : index === 0 ? "start" : index === last ? "end" : "middle";
+    const place = { x: at.x(index), y: HEIGHT - 6, "text-anchor": anchor, "aria-hidden": "true" };
+    return svg("text", { class: "tick", ...place }, day(index));
+  });
 }
 
 function line(trait, history, at) {

@@ -4,6 +4,8 @@ import { byId, confirm, element, notify } from "./dom.js";
 import { capital, kindOf, moment, range } from "./format.js";
 import { thumbnails } from "./pictures.js";
 
+const MOST_TURNS = 200; // of one episode
+
 /**
  * Wires the dialog. Returns `open(entry)` for an entry `{id, kind, time, text, images}`.
  * `lookUp(id)` gives the entry of a turn that the timeline has loaded; `removed(id)` runs after a deletion.
@@ -40,11 +42,26 @@ export function memoryDialog(api, { lookUp, removed }) {
     if (entry.kind === "turn") return;
     try {
       const versions = await api.history(entry.id);
-      if (shown === entry) body.replaceChildren(...memory(api, versions, lookUp, open));
+      const turns = await turnsBehind(api, versions, lookUp);
+      const find = (id) => turns.get(id) ?? lookUp(id);
+      if (shown === entry) body.replaceChildren(...memory(api, versions, find, open));
     } catch (error) {
       body.replaceChildren(element("p", { class: "problem", role: "alert" }, error.message));
     }
   };
+}
+
+/**
+ * Entries of the evidence turns that the timeline has not loaded, by id. A version was caused by the turn
+ * at `revised_at`; an episode spans its turns.
+ */
+async function turnsBehind(api, versions, lookUp) {
+  const unknown = versions.filter(({ evidence }) => evidence.some((id) => !lookUp(id)));
+  const windows = unknown.map(({ event_time, revised_at, end_time }) =>
+    end_time ? { start: event_time, end: end_time } : { start: revised_at, end: revised_at },
+  );
+  const pages = await Promise.all(windows.map((window) => api.timeline({ ...window, limit: MOST_TURNS })));
+  return new Map(pages.flat().map((entry) => [entry.id, entry]));
 }
 
 const shorten = (text) => (text.length > 120 ? `${text.slice(0, 117)}…` : text);
@@ -91,7 +108,7 @@ function versionItem(version, lookUp, open) {
     element("p", { class: "meta" }, deleted ? `Deleted ${moment(version.revised_at)}` : held),
     element("p", { class: "version-text" }, version.text),
     version.reason ? element("p", { class: "muted" }, `Why: ${version.reason}`) : null,
-    evidence(version.evidence ?? [], lookUp, open),
+    evidence(version.evidence, lookUp, open),
     element("p", { class: "hint" }, `Version ${version.version}, stored ${moment(version.recorded_at)}`),
   );
 }
@@ -103,7 +120,7 @@ function evidence(ids, lookUp, open) {
     const entry = lookUp(id);
     const source = entry
       ? element("button", { type: "button", class: "link", onclick: () => open(entry) }, entry.text || "An image")
-      : `A turn that is not loaded on the timeline (${id})`;
+      : `Turn ${id}`;
     list.append(element("li", {}, source));
   }
   return element("div", {}, element("p", { class: "muted" }, "From what you said:"), list);

@@ -10,7 +10,7 @@ import { capital, count, date, kindOf, range } from "./format.js";
 export function steps(trace, open) {
   const evidence = new Map((trace.evidence ?? []).map((item) => [item.id, item]));
   const found = new Set(trace.steps.flatMap((step) => step.found));
-  const summary = `${count(trace.steps.length, "step")}, ${found.size ? count(found.size, "memory", "memories") : "no memories"} used`;
+  const summary = `${count(trace.steps.length, "step")}, ${found.size ? count(found.size, "memory", "memories") : "no memories"} found`;
   const list = element("ol", { class: "step-list" });
   for (const step of trace.steps) list.append(item(step, evidence, open));
   const omitted = trace.omitted_turns
