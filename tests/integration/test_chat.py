@@ -72,9 +72,7 @@ def test_a_stream_equals_the_stored_reply(service: Service, user: str) -> None:
     assert len(finished) == 1
     assert chunks[-1].usage and chunks[-1].usage.total_tokens > 0
     with service.http() as client:
-        found = client.post(f"/v1/users/{user}/memories/search", json={"query": "slept well"}).json()
-    turn = found["turns"][0]["item"]
-    assert turn["id"] == turn_id(finished[0])
+        turn = client.get(f"/v1/users/{user}/turns/{turn_id(finished[0])}").json()
     assert turn["assistant_text"] == text
 
 

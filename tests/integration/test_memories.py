@@ -145,3 +145,16 @@ def test_the_openapi_document_lists_what_is_served(service: Service) -> None:
         document["paths"]
     )
     assert "ErrorReply" in document["components"]["schemas"]
+
+
+def test_core_facts_are_set_by_key(service: Service, user: str) -> None:
+    path = f"/v1/users/{user}/core"
+    with service.http() as client, service.http(service.plain_key) as plain:
+        first = {"facts": {"name": "Ana", "home": "Porto"}, "event_time": "2026-03-02T08:00:00Z"}
+        assert client.put(path, json=first).status_code == 200
+        moved = {"facts": {"home": "Lisbon"}, "event_time": "2026-04-02T08:00:00Z"}
+        for _ in range(2):
+            facts = {m["key"]: (m["text"], m["version"]) for m in client.put(path, json=moved).json()["data"]}
+            assert facts == {"name": ("Ana", 1), "home": ("Lisbon", 2)}
+        assert plain.put(path, json=moved).status_code == 403
+        assert client.put(path, json={**moved, "facts": {}}).json()["error"]["param"] == "facts"

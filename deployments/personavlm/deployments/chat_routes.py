@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from ray.exceptions import RayError
 
 from personavlm.deployments.api import (
     ChatCompletion,
@@ -35,6 +37,8 @@ from personavlm.deployments.trace import trace_of
 from personavlm.memory_store import ImageRef, UserKey
 from personavlm.platform.agent.types import AnswerDelta, ThinkingDelta
 from personavlm.platform.errors import RequestError
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(
     responses={status: {"model": ErrorReply} for status in (400, 401, 403, 409, 413, 502, 503)}
@@ -73,9 +77,12 @@ async def _job(request: ChatRequest, caller: Credential, shared: Services) -> Ch
             require_replay(caller, f"metadata.{name}")
     message = _new_message(request.messages)
     user = UserKey(caller.tenant, request.user)
-    images = await store_images(shared, user, message.image_urls, "messages")
-    if not message.text.strip() and not images:
+    if not message.text.strip() and not message.image_urls:
         raise RequestError("the newest user message is empty", param="messages", code="empty_message")
+    if message.image_urls and (stated := request.metadata.event_time):
+        times = [("", stated)]
+        await shared.memory.home(user).check_order.remote(user, times, request.metadata.allow_past)
+    images = await store_images(shared, user, message.image_urls, "messages")
     return ChatJob(
         user=user,
         client_id=f"chatcmpl-{uuid4().hex}",
@@ -157,8 +164,13 @@ class Reply:
         """Server-sent events. The chunk with `finish_reason` leaves only after the turn is durable."""
         for event in first:
             yield self._sse(event)
-        async for batch in events:
-            yield "".join(self._sse(event) for event in batch)
+        try:
+            async for batch in events:
+                yield "".join(self._sse(event) for event in batch)
+        except RayError as error:  # the status line has left long ago: the stream itself must say it
+            log.warning("a policy replica was lost in the middle of a reply: %s", error)
+            message = "the reply broke off and was not stored; try again"
+            yield self._sse(Failure(message, 503, None, "reply_broke_off"))
         yield "data: [DONE]\n\n"
 
     @property

@@ -13,14 +13,8 @@ from typing import Any, Self
 import httpx
 from pydantic import ValidationError
 
-from personavlm.deployments.api import (
-    ChatCompletion,
-    CloseReply,
-    ErrorReply,
-    ModelList,
-    Trace,
-    TurnsReply,
-)
+from personavlm.deployments.api import ChatCompletion, ErrorReply, ModelList, Trace
+from personavlm.deployments.resources import CloseReply, TurnsReply
 from personavlm.platform.histories import HistoryQuestion, HistoryTurn, full_text
 
 # Waiting for the updates of a long history with a language model takes minutes, connecting never does.
@@ -84,6 +78,11 @@ class ServiceClient:
         """Store at most 200 recorded turns, in order."""
         body = {"user": user, "turns": [_turn_body(turn) for turn in turns], "allow_past": allow_past}
         return TurnsReply.model_validate(await self._call("POST", "/v1/turns", body))
+
+    async def set_core(self, user: str, facts: Mapping[str, str], event_time: datetime) -> None:
+        """Tell what is known of the user beforehand."""
+        body = {"facts": dict(facts), "event_time": event_time.isoformat()}
+        await self._call("PUT", f"/v1/users/{user}/core", body)
 
     async def close_sessions(self, user: str, now: datetime) -> CloseReply:
         """Close the session that is over by ``now``; returns when everything about it is remembered."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
@@ -18,9 +18,11 @@ from personavlm.deployments.images import media_type_of
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
     NEUTRAL,
+    Add,
     AnyMemory,
     AsOf,
     Context,
+    CoreMemory,
     Delete,
     ImageRef,
     MemoryKind,
@@ -33,6 +35,7 @@ from personavlm.memory_store import (
     TimelineEntry,
     Turn,
     TurnDraft,
+    Update,
     UserKey,
     Window,
 )
@@ -111,6 +114,24 @@ class MemoryActor:
         self._queue.notify(user)
         return turn
 
+    async def check_order(
+        self, user: UserKey, times: Sequence[tuple[str, datetime]], allow_past: bool
+    ) -> None:
+        """Raise `OutOfOrderError` where turns (client id, time) cannot be stored in this order."""
+        if not allow_past:
+            await asyncio.to_thread(self._check_order, user, times)
+
+    def _check_order(self, user: UserKey, times: Sequence[tuple[str, datetime]]) -> None:
+        stored = {turn.client_id for turn in self._store.turns(user)} - {""}
+        newest = self._store.newest_turn(user)
+        latest = newest.event_time if newest else None
+        for time in (time for client_id, time in times if client_id not in stored):
+            if latest and time < latest:
+                raise OutOfOrderError(
+                    f"{time.isoformat()} lies before the newest turn at {latest.isoformat()}"
+                )
+            latest = time
+
     async def import_turns(self, user: UserKey, drafts: Sequence[TurnDraft]) -> tuple[list[str], int]:
         """Store recorded turns, all or none; their ids, and how many of them are new."""
         turns, new = await asyncio.to_thread(self._store.append_turns, user, drafts)
@@ -169,6 +190,29 @@ class MemoryActor:
         memory = self._store.memory(user, memory_id)
         operation = Delete(memory_id, datetime.now(UTC), "deleted by the user")
         self._store.apply(user, memory.kind, f"user:{uuid4().hex}", [operation])
+
+    async def set_core(
+        self, user: UserKey, facts: Mapping[str, str], event_time: datetime
+    ) -> tuple[AnyMemory, ...]:
+        """Set core facts by key; all of core memory afterwards."""
+        return await asyncio.to_thread(self._set_core, user, facts, event_time)
+
+    def _set_core(
+        self, user: UserKey, facts: Mapping[str, str], event_time: datetime
+    ) -> tuple[AnyMemory, ...]:
+        known = {m.key: m for m in self._store.memories(user, MemoryKind.CORE) if isinstance(m, CoreMemory)}
+        operations = [
+            Update(known[key].id, text, event_time, ())
+            if key in known
+            else Add(text, event_time, (), key=key)
+            for key, text in facts.items()
+            if key not in known or known[key].text != text
+        ]
+        self._store.apply(user, MemoryKind.CORE, f"import:{uuid4().hex}", operations)
+        return self._store.memories(user, MemoryKind.CORE)
+
+    async def turn(self, user: UserKey, turn_id: str) -> Turn:
+        return await asyncio.to_thread(self._store.turn, user, turn_id)
 
     async def timeline(self, user: UserKey, window: Window, limit: int) -> tuple[TimelineEntry, ...]:
         return await asyncio.to_thread(self._store.timeline, user, window, limit)

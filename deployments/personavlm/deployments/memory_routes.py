@@ -8,20 +8,21 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime
 
-from personavlm.deployments.api import (
+from personavlm.deployments.api import ErrorReply
+from personavlm.deployments.chat_routes import store_images
+from personavlm.deployments.resources import (
     CloseReply,
     CloseRequest,
     ConsentRequest,
-    ErrorReply,
+    CoreRequest,
     ImageInput,
     MemorySearch,
     TurnInput,
     TurnsReply,
     TurnsRequest,
 )
-from personavlm.deployments.chat_routes import store_images
 from personavlm.deployments.services import Caller, PathUser, Services, SharedServices, require_replay
-from personavlm.deployments.trace import hit_json, memory_json, profile_json
+from personavlm.deployments.trace import hit_json, memory_json, profile_json, turn_json
 from personavlm.memory_store import AsOf, MemoryKind, SearchRequest, TurnDraft, UserKey, Window
 from personavlm.platform.errors import RequestError
 
@@ -40,8 +41,11 @@ async def import_turns(request: TurnsRequest, caller: Caller, shared: SharedServ
                 param=f"turns.{number}",
                 code="empty_turn",
             )
+    home = shared.memory.home(user)
+    times = [(turn.client_id, turn.event_time) for turn in request.turns]
+    await home.check_order.remote(user, times, request.allow_past)  # before any image is stored
     drafts = [await _draft(shared, user, turn, number, request) for number, turn in enumerate(request.turns)]
-    ids, stored = await shared.memory.home(user).import_turns.remote(user, drafts)
+    ids, stored = await home.import_turns.remote(user, drafts)
     return TurnsReply(stored=stored, already_stored=len(ids) - stored, turn_ids=ids)
 
 
@@ -72,6 +76,16 @@ async def close_sessions(
     require_replay(caller, "closing sessions")
     closed = await shared.memory.home(user).close_sessions.remote(user, request.now)
     return CloseReply(closed=closed, pending_turns=0)
+
+
+@router.put("/v1/users/{user}/core")
+async def set_core(
+    user: PathUser, request: CoreRequest, caller: Caller, shared: SharedServices
+) -> dict[str, Any]:
+    """Set facts of core memory by key; others stay as they are."""
+    require_replay(caller, "setting core memory")
+    found = await shared.memory.home(user).set_core.remote(user, request.facts, request.event_time)
+    return {"data": [memory_json(memory) for memory in found]}
 
 
 @router.get("/v1/users/{user}/memories")
@@ -136,6 +150,12 @@ async def timeline(
     if start and end and start > end:
         raise RequestError("start is after end", param="start", code="invalid_window")
     return {"data": await shared.memory.home(user).timeline.remote(user, Window(start, end), limit)}
+
+
+@router.get("/v1/users/{user}/turns/{turn_id}")
+async def turn(user: PathUser, turn_id: str, shared: SharedServices) -> dict[str, Any]:
+    """One turn: the user's words, the reply, the images."""
+    return turn_json(await shared.memory.home(user).turn.remote(user, turn_id))
 
 
 @router.get("/v1/users/{user}/images/{sha256}")

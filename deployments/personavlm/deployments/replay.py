@@ -102,8 +102,8 @@ async def replay(
 ) -> ReplayResult:
     """Import every history, wait until all of it is remembered, then ask the questions if wanted.
 
-    Users go side by side, the turns of one in order. Facts that a history knows beforehand
-    (`History.core`) are not sent: the API has no endpoint for them. Raises `ServiceError`.
+    Users go side by side, the turns of one in order, after the facts that its history knows beforehand.
+    Raises `ServiceError`.
     """
     bar = Progress(
         TextColumn("{task.description}"),
@@ -154,6 +154,8 @@ async def _import_all(
     task = bar.add_task("Turns    ", total=sum(len(history.turns) for history in histories))
 
     async def send(history: History) -> None:
+        if history.core:
+            await client.set_core(prefix + history.user, history.core, history.turns[0].event_time)
         for batch in batches(history):
             await client.import_turns(prefix + history.user, batch, allow_past=history.runs_backwards)
             bar.advance(task, len(batch))

@@ -60,9 +60,14 @@ def memory_json(memory: AnyMemory) -> dict[str, Any]:
     return {"kind": memory.kind.value, **asdict(memory)}
 
 
+def turn_json(turn: Turn) -> dict[str, Any]:
+    """A turn as a client may see it: without the thoughts behind its reply."""
+    return {"kind": "turn", **{name: value for name, value in asdict(turn).items() if name != "thinking"}}
+
+
 def hit_json(hit: Hit) -> dict[str, Any]:
     """A search hit: score, whether it lies outside the window, and the memory or turn."""
-    item = {"kind": "turn", **asdict(hit.item)} if isinstance(hit.item, Turn) else memory_json(hit.item)
+    item = turn_json(hit.item) if isinstance(hit.item, Turn) else memory_json(hit.item)
     return {"score": round(hit.score, 4), "outside_window": hit.outside_window, "item": item}
 
 

@@ -1,1 +1,1 @@
-"""Batch jobs on the cluster: replay and, later, training."""
+"""Training and batch jobs on the cluster."""

@@ -21,21 +21,18 @@ from starlette.middleware.base import RequestResponseEndpoint
 from personavlm.deployments.api import (
     ChatCompletion,
     ChatRequest,
-    CloseReply,
-    CloseRequest,
     Evidence,
     ReplyChoice,
     ReplyMessage,
     Trace,
     TraceStep,
     TraceWindow,
-    TurnsReply,
-    TurnsRequest,
     Usage,
 )
 from personavlm.deployments.client import ServiceError
 from personavlm.deployments.local_ray import free_port
 from personavlm.deployments.replay import ReplayResult, batches, replay, run
+from personavlm.deployments.resources import CloseReply, CloseRequest, TurnsReply, TurnsRequest
 from personavlm.platform.histories import History
 
 KEY = "pvlm-test"
