@@ -40,18 +40,6 @@ class UpdateQueue:
         while worker := self._workers.get(user):
             await asyncio.wait([worker])
 
-    @property
-    def busy_users(self) -> int:
-        """Users with something pending or in work."""
-        return len(self._workers)
-
-    async def close(self) -> None:
-        """Stop all workers; what they leave undone stays pending in the store."""
-        workers = list(self._workers.values())
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-
     async def _drain(self, user: UserKey) -> None:
         try:
             while user in self._again:

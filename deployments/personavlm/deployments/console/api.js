@@ -108,6 +108,10 @@ export class Api {
     return this.#json(`${this.home}/memories/search`, { method: "POST", body });
   }
 
+  turn(id) {
+    return this.#json(`${this.home}/turns/${id}`);
+  }
+
   async history(id) {
     return (await this.#json(`${this.home}/memories/${encodeURIComponent(id)}/history`)).data;
   }

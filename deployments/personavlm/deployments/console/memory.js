@@ -39,8 +39,12 @@ export function memoryDialog(api, { lookUp, removed }) {
     body.replaceChildren(...(entry.kind === "turn" ? turn(api, entry) : [element("p", { class: "muted" }, "Loading…")]));
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
-    if (entry.kind === "turn") return;
     try {
+      if (entry.kind === "turn") {
+        const { assistant_text: reply } = await api.turn(entry.id);
+        if (shown === entry && reply) body.append(...answered(reply));
+        return;
+      }
       const versions = await api.history(entry.id);
       const turns = await turnsBehind(api, versions, lookUp);
       const find = (id) => turns.get(id) ?? lookUp(id);
@@ -72,6 +76,10 @@ function turn(api, { time, text, images }) {
     thumbnails(api, images, true) ?? "",
     element("p", { class: "muted" }, time ? moment(time) : ""),
   ];
+}
+
+function answered(reply) {
+  return [element("p", { class: "muted" }, "Reply:"), element("p", { class: "memory-text" }, reply)];
 }
 
 function memory(api, versions, lookUp, open) {

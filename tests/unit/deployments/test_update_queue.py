@@ -1,0 +1,92 @@
+"""The queue behind the replies: one worker a user, repeated while the model fails, idle when done."""
+
+from __future__ import annotations
+
+import asyncio
+
+from personavlm.deployments import update_queue
+from personavlm.deployments.courtesy import PATIENCE_S, QUIET_S, Courtesy
+from personavlm.deployments.update_queue import MAX_USERS_AT_ONCE, UpdateQueue
+from personavlm.memory_store import UserKey
+from personavlm.platform.errors import EngineUnavailable
+
+USERS = [UserKey("t", str(number)) for number in range(5)]
+
+
+class Work:
+    """Counts who is worked for, and at most how many at once."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.done: list[UserKey] = []
+        self.now: set[UserKey] = set()
+        self.most = 0
+        self.failures = failures
+
+    async def __call__(self, user: UserKey) -> None:
+        assert user not in self.now, "twice at once for one user"
+        self.now.add(user)
+        self.most = max(self.most, len(self.now))
+        await asyncio.sleep(0)
+        self.now.discard(user)
+        if self.failures:
+            self.failures -= 1
+            raise EngineUnavailable("not there")
+        self.done.append(user)
+
+
+async def test_every_user_is_worked_for_a_few_at_once() -> None:
+    work = Work()
+    queue = UpdateQueue(work)
+    for user in USERS * 3:
+        queue.notify(user)
+    for user in USERS:
+        await queue.idle(user)
+    assert set(work.done) == set(USERS)
+    assert work.most <= MAX_USERS_AT_ONCE
+
+
+async def test_what_comes_while_it_works_is_not_forgotten() -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+    runs = 0
+
+    async def work(_: UserKey) -> None:
+        nonlocal runs
+        runs += 1
+        started.set()
+        await go.wait()
+
+    queue = UpdateQueue(work)
+    queue.notify(USERS[0])
+    await started.wait()
+    queue.notify(USERS[0])
+    go.set()
+    await queue.idle(USERS[0])
+    assert runs == 2
+
+
+async def test_a_failing_model_is_asked_again() -> None:
+    work = Work(failures=1)
+    queue = UpdateQueue(work)
+    queue.notify(USERS[0])
+    async with asyncio.timeout(10 * update_queue.FIRST_RETRY_S):
+        await queue.idle(USERS[0])
+    assert work.done == [USERS[0]]
+
+
+async def test_courtesy_waits_for_quiet_but_not_for_ever() -> None:
+    courtesy, clock = Courtesy(), asyncio.get_running_loop()
+    started = clock.time()
+    await courtesy.quiet()
+    assert clock.time() - started < QUIET_S  # nobody was served yet
+
+    async def keep_serving() -> None:
+        while True:
+            courtesy.serving()
+            await asyncio.sleep(QUIET_S / 10)
+
+    busy = asyncio.create_task(keep_serving())
+    await asyncio.sleep(0)
+    started = clock.time()
+    await courtesy.quiet()
+    assert QUIET_S < clock.time() - started < PATIENCE_S + 1
+    busy.cancel()

@@ -1,0 +1,54 @@
+"""The configuration: defaults for everything, unknown keys refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from personavlm.platform.config import Config, ConfigError, OpenAiEngineConfig
+
+
+def load(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return Config.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "service: {port: 8000}"])
+def test_everything_has_a_default(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text) == Config()
+
+
+def test_an_engine_is_chosen_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "engine: {kind: openai, base_url: 'http://h/v1', model: m, api_key_env: MY_KEY}"
+    engine = load(tmp_path, text).engine
+    assert isinstance(engine, OpenAiEngineConfig)
+    assert engine.api_key().get_secret_value() == ""
+    monkeypatch.setenv("MY_KEY", "secret")
+    assert engine.api_key().get_secret_value() == "secret"
+    assert "secret" not in repr(engine)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("servce: {}", "servce"),
+        ("service: {prot: 1}", "service.prot"),
+        ("service: {port: 70000}", "service.port"),
+        ("memory: {shards: 0}", "memory.shards"),
+        ("engine: {kind: magic}", "engine"),
+        ("engine: {kind: openai}", "engine.openai.base_url"),
+        ("- a list", "dictionary"),
+        ("a: [", "YAML"),
+    ],
+)
+def test_problems_are_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=r"config\.yaml") as caught:
+        load(tmp_path, text)
+    assert says in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        Config.load(tmp_path / "none.yaml")
