@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from personavlm.memory_store.queries import Window
+from personavlm.platform.engines.rules.answers import asks_what_happened, kinds_asked, subject
 from personavlm.platform.engines.rules.dates import window_of
 from personavlm.platform.engines.rules.patterns import Patterns
 from personavlm.platform.engines.rules.words import STOPWORDS, content_words, sentences, stem, stems, words
@@ -16,9 +17,14 @@ from personavlm.platform.engines.rules.words import STOPWORDS, content_words, se
 _PATTERNS = Patterns(Path(__file__).with_name("questions.yaml"))
 _CUES = {
     name: _PATTERNS.one(name)
-    for name in ("recall", "wish", "personal", "past", "first", "change", "several", "when", "about_me")
+    for name in (
+        *("recall", "wish", "personal", "past", "before", "first", "change"),
+        *("several", "list", "when", "about_me", "explain", "now"),
+    )
 }
 _ASKS, _AGREEMENT = _PATTERNS.one("asks"), _PATTERNS.one("agreement")
+_RHETORICAL, _SINCE = _PATTERNS.one("rhetorical"), re.compile(r"\bsince\b", re.IGNORECASE)
+_BEFORE = re.compile(r"\bbefore (?P<what>[^?.!]+)", re.IGNORECASE)
 MY_NAME, TODAY = _PATTERNS.one("my_name"), _PATTERNS.one("today")
 _OPTION = re.compile(
     r"(?<![\w(])\(?([a-h])\)[ \t]*(\S.*?)(?=\s*(?<![\w(])\(?[a-h]\)[ \t]|\s*\n\s*\n|\s*\Z)", re.DOTALL
@@ -32,7 +38,9 @@ class Question:
     """A message, understood.
 
     ``asks``: it wants an answer from memory. ``focus`` are the stems that its answer should hold,
-    ``keywords`` the same as words, ``cues`` the entries of questions.yaml that it matches.
+    ``keywords`` the same as words, ``cues`` the entries of questions.yaml that it matches, ``kinds`` those of
+    answers.yaml. ``subject`` is the one after whom "who is …" asks; ``replaced_by`` are the stems of what
+    came after the thing in question ("before …"), ``background`` those of what was said before a wish.
     """
 
     text: str
@@ -43,12 +51,22 @@ class Question:
     window: Window
     options: tuple[tuple[str, str], ...] = ()
     english: bool = True
+    kinds: frozenset[str] = frozenset()
+    subject: str = ""
+    replaced_by: frozenset[str] = frozenset()
+    about_what_happened: bool = False
+    background: frozenset[str] = frozenset()
 
     @property
     def says_what(self) -> bool:
         """Whether there is anything to look for."""
         bounded = self.window.start or self.window.end
         return bool(self.keywords or self.options or bounded or "about_me" in self.cues)
+
+    @property
+    def about_the_past(self) -> bool:
+        """Whether it is about how things were rather than how they are."""
+        return bool(self.window.end or self.cues & {"past", "before"})
 
 
 def read_question(text: str, now: datetime, previous: str = "") -> Question:
@@ -61,16 +79,35 @@ def read_question(text: str, now: datetime, previous: str = "") -> Question:
     if len(keywords) < 2 and questions:
         # "And what did she say?" leans on what stands before it.
         keywords = tuple(dict.fromkeys((*keywords, *_keywords(" ".join(statements) or previous))))
+    kinds = kinds_asked(" ".join(questions) or asked)
     return Question(
         text=asked,
         asks=bool(options) or "recall" in cues or _wants_memory(questions, statements, cues),
         cues=cues,
         focus=frozenset(stem(word) for word in keywords),
         keywords=keywords[:_MAX_KEYWORDS],
-        window=window_of(asked, now),
+        window=_window(asked, now, cues, kinds),
         options=options,
         english=not asked.strip() or bool(STOPWORDS.intersection(words(asked))),
+        kinds=kinds,
+        subject=subject(asked),
+        about_what_happened=asks_what_happened(" ".join(questions) or asked),
+        background=stems(" ".join(statements)) if "wish" in cues else frozenset(),
+        replaced_by=_replaced_by(asked) if "before" in cues else frozenset(),
     )
+
+
+def _window(text: str, now: datetime, cues: frozenset[str], kinds: frozenset[str]) -> Window:
+    """The time asked for. Habits and tastes were told at any time; a course goes on to this day."""
+    if "habit" in kinds or "wish" in cues:
+        return Window()
+    window = window_of(text, now)
+    return Window(window.start, None) if "change" in cues and _SINCE.search(text) else window
+
+
+def _replaced_by(text: str) -> frozenset[str]:
+    named = _BEFORE.search(text)
+    return stems(named["what"]) - generic_stems() if named else frozenset()
 
 
 @cache
@@ -90,8 +127,8 @@ def kin() -> dict[str, frozenset[str]]:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Words with a capital inside a sentence: most are names."""
-    return tuple(dict.fromkeys(name for name in _NAME.findall(text) if content_words(name)))
+    """Words with a capital inside a sentence, no days and months: most are names."""
+    return tuple(dict.fromkeys(name for name in _NAME.findall(text) if stems(name) - generic_stems()))
 
 
 def unknown_option(text: str) -> bool:
@@ -118,13 +155,10 @@ def _is_question(sentence: str) -> bool:
 
 
 def _wants_memory(questions: list[str], statements: list[str], cues: frozenset[str]) -> bool:
-    """A bare question does; one that follows news ("…, isn't it great?") only if it is about the user."""
-    if not questions:
-        return False
-    if not statements:
-        return True
-    asked = " ".join(questions)
-    return bool("wish" in cues or _CUES["personal"].search(asked) or names_in(asked))
+    """Every question does, except one behind news that wants no answer ("Isn't it great?")."""
+    if not statements or "wish" in cues:
+        return bool(questions)
+    return any(not _RHETORICAL.search(question) for question in questions)
 
 
 def _keywords(text: str) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 
 from personavlm.memory_store.queries import Window
 from personavlm.platform.agent.grammar import Retrieve
 from personavlm.platform.engines.base import Conversation
+from personavlm.platform.engines.rules.answers import sure_kinds
 from personavlm.platform.engines.rules.choices import choose
 from personavlm.platform.engines.rules.question import (
     MY_NAME,
@@ -25,21 +27,21 @@ from personavlm.platform.engines.rules.question import (
 )
 from personavlm.platform.engines.rules.relevance import Match, best, matches
 from personavlm.platform.engines.rules.situation import Situation, read_situation
+from personavlm.platform.engines.rules.story import apart, diary, story
 from personavlm.platform.engines.rules.wording import (
     acknowledgement,
     day,
     passage,
     phrases,
     pick,
-    quoted,
     recollection,
     small_talk,
     toned,
 )
-from personavlm.platform.engines.rules.words import content_words, is_cjk, stem
+from personavlm.platform.engines.rules.words import content_words, is_cjk, stems, without_dates
 
 _TAG = re.compile(r"<(?=/?(?:think|answer|retrieve)\b)", re.IGNORECASE)
-_MOST_QUOTED = 3
+_AT_HAND = 0.9  # score from which the open session answers without a lookup
 _SURE = 0.45  # score below which a second lookup may bring something better
 _MOST_LOOKUPS = 2  # a third in other words has not been seen to help
 
@@ -71,7 +73,8 @@ def _first_step(situation: Situation, question: Question) -> str:
     if not question.asks and not situation.images:
         return _answer("The user tells me something; the memory will keep it.", acknowledgement(situation))
     ranked = matches(question, situation.known)
-    if question.asks and not question.options and not situation.images and ranked and ranked[0].score > 0.9:
+    at_hand = ranked and ranked[0].score > _AT_HAND and ranked[0].evidence.source != "core"
+    if at_hand and question.asks and not question.options and not situation.images:
         return _answer_from(situation, question, ranked)
     return _retrieve(_reason(situation, question), _lookup(question, situation))
 
@@ -114,26 +117,30 @@ def _settled(question: Question, ranked: tuple[Match, ...], situation: Situation
         return choose(question, ranked)[2] is not None
     if len(situation.tried) == 1 and ("several" in question.cues or (ranked and ranked[0].score < _SURE)):
         return bool(_told_then(question, situation))
+    if len(situation.tried) == 1 and sure_kinds(question.kinds) and ranked and not ranked[0].fits:
+        return False
     return best(question, ranked) is not None or bool(_told_then(question, situation))
 
 
 def _answer_from(situation: Situation, question: Question, ranked: tuple[Match, ...]) -> str:
     if question.options:
         return _answer_choice(situation, question, ranked)
-    if situation.images and (seen := [match for match in ranked if match.evidence.source == "visual"]):
-        return _answer("I have seen this before.", _recognised(situation, seen[0], ranked))
+    if situation.images and any(match.evidence.source == "visual" for match in ranked):
+        return _answer("I have seen this before.", _recognised(situation, ranked))
     if not question.asks:
         return _answer("The user tells me something; the memory will keep it.", acknowledgement(situation))
     if "about_me" in question.cues:
         return _answer_about(situation, ranked)
     found = best(question, ranked)
-    told = [found] if found else _told_then(question, situation)
-    if not told:
+    if found:
+        told = story(found, question, situation.now, ranked)
+    elif then := _told_then(question, situation):
+        told = diary(then, situation.now)
+    else:
         return _answer("Nothing that I found fits.", _not_found(situation, question))
-    story = _story(told, question, situation.now, ranked)
-    if "wish" in question.cues:
-        story = str(phrases()["wish"]).format(story=story)
-    return _answer("This answers it.", toned(story, "found", situation))
+    frame = next((cue for cue in ("wish", "explain") if cue in question.cues), "")
+    told = str(phrases()["framed"][frame]).format(story=told) if frame else told
+    return _answer("This answers it.", toned(told, "found", situation))
 
 
 def _answer_choice(situation: Situation, question: Question, ranked: tuple[Match, ...]) -> str:
@@ -144,51 +151,34 @@ def _answer_choice(situation: Situation, question: Question, ranked: tuple[Match
     return _answer(thought, f"({letter}) {option}{why}")
 
 
-def _story(told: list[Match], question: Question, now: datetime, ranked: tuple[Match, ...]) -> str:
-    """The best find, and with it what belongs to it: others of a list, or what held before."""
-    dated = "when" in question.cues
-    parts = [recollection(told[0], now, dated=dated)]
-    others = [match for match in (*told[1:], *_others(told[0], question, ranked)) if match.evidence.time]
-    for match in others[: _MOST_QUOTED - 1]:
-        ended = match.evidence.until
-        until = day(ended, now).removeprefix("on ") if ended else ""
-        when = day(match.evidence.time, now) if match.evidence.time else ""
-        form = "changed_from" if ended else "also_then" if when in parts[0].lower() else "also"
-        parts.append(str(phrases()[form]).format(when=when, until=until, quote=quoted(passage(match))))
-    return " ".join(parts)
-
-
-def _others(first: Match, question: Question, ranked: tuple[Match, ...]) -> list[Match]:
-    """What to quote beside the best find: for lists other items, for changes what ended."""
-    rest = [
-        match
-        for match in ranked
-        if match.score >= first.score * 0.6 and match.evidence.id != first.evidence.id
-    ]
-    if "change" in question.cues:
-        return [match for match in rest if match.evidence.until][:1]
-    return rest[: _MOST_QUOTED - 1] if question.cues & {"several", "wish"} else []
-
-
 def _told_then(question: Question, situation: Situation) -> list[Match]:
     """For "what did I do last Sunday": what the user told in that time, where no other word is asked for."""
     if not _has_bounds(question.window) or question.focus - generic_stems():
         return []
     own = [piece for piece in situation.found if piece.source == "turn" and not piece.outside]
     told = {match.evidence.id: match for match in reversed(matches(question, own))}
-    return sorted(told.values(), key=lambda match: match.evidence.time or situation.now)[:_MOST_QUOTED]
+    return sorted(told.values(), key=lambda match: match.evidence.time or situation.now)
 
 
-def _recognised(situation: Situation, seen: Match, ranked: tuple[Match, ...]) -> str:
-    shown = {stem(word) for word in content_words(seen.sentence)} - generic_stems()
-    stories = [
-        match
-        for match in ranked
-        if match.evidence.id != seen.evidence.id
-        and shown & {stem(word) for word in content_words(match.sentence)}
-    ]
-    told = " ".join(recollection(match, situation.now) for match in (seen, *stories[:1]))
+def _recognised(situation: Situation, ranked: tuple[Match, ...]) -> str:
+    """What was said when the thing was shown, and more of it if that does not yet answer."""
+    seen = next(match for match in ranked if match.evidence.source == "visual")
+    said = without_dates(seen.sentence)
+    own = next((match for match in ranked if match.fits and said in passage(match)), None)
+    quotes = [replace(own, evidence=replace(own.evidence, source="visual"))] if own else [seen]
+    if not (own or seen.fits):
+        quotes += [match for match in ranked if _belongs_to(seen, match)][:1]
+    told = " ".join(recollection(match, situation.now) for match in apart(quotes))
     return toned(str(phrases()["recognised"]).format(story=told), "found", situation)
+
+
+def _belongs_to(seen: Match, match: Match) -> bool:
+    """Whether a memory is about what an image shows: a name or two telling words in common."""
+    if match.evidence.source not in ("turn", "semantic") or match.evidence.id == seen.evidence.id:
+        return False
+    shared = stems(without_dates(seen.sentence)) & stems(match.sentence) - generic_stems()
+    names = stems(" ".join(names_in(without_dates(seen.sentence))))
+    return bool(shared & names) or len(shared) > 1
 
 
 def _answer_about(situation: Situation, ranked: tuple[Match, ...]) -> str:

@@ -18,7 +18,7 @@ from personavlm.platform.engines.rules.absolute_dates import with_absolute_dates
 from personavlm.platform.engines.rules.relevance import Match
 from personavlm.platform.engines.rules.situation import Situation
 from personavlm.platform.engines.rules.statements import read_statements
-from personavlm.platform.engines.rules.words import sentences
+from personavlm.platform.engines.rules.words import sentences, without_dates
 
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
            "November", "December")  # fmt: skip
@@ -57,7 +57,18 @@ def quoted(sentence: str) -> str:
 
 
 def passage(match: Match) -> str:
-    """What to quote: all that was stated there if it is short, else the sentence and what it leads to."""
+    """What to quote: all that was stated there if it is short, else the sentence and what it leads to.
+
+    Dates in brackets that only repeat the day of the quote are left out.
+    """
+    time = match.evidence.time
+    said = _passage(match)
+    return without_dates(said, f"{time.day} {_MONTHS[time.month - 1]} {time.year}") if time else said
+
+
+def _passage(match: Match) -> str:
+    if match.sentence.endswith("?"):
+        return match.sentence
     statements = [sentence for sentence in sentences(match.evidence.text) if sentence[-1] not in "?\uff1f"]
     whole = " ".join(statements)
     if len(whole) <= _MAX_QUOTE or match.sentence not in statements:
@@ -72,7 +83,8 @@ def recollection(match: Match, now: datetime, *, dated: bool = False) -> str:
     piece = match.evidence
     said = passage(match)
     said = with_absolute_dates(said, piece.time) if dated and piece.time else said
-    kind = "ended" if piece.until else piece.source
+    asked = match.sentence.endswith("?")
+    kind: str = "asked" if asked else "ended" if piece.until else piece.source
     when = day(piece.time, now) if piece.time else "once"
     text = pick(phrases()["found"][kind], match.sentence).format(
         When=when[0].upper() + when[1:],

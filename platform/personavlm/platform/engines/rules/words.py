@@ -21,6 +21,7 @@ _ABBREVIATION = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|vs|etc|e\.g|i\.e|a\.m|p\.
 _BREAK = re.compile(
     r"(?<=[.!?\u2026])\s+|(?<=[.!?\u2026][\"'\u2019\u201d)\]])\s+|(?<=[\u3002\uff01\uff1f])|\s*\n\s*"
 )
+_DATE_IN_BRACKETS = re.compile(r" \((?P<date>[^()]*\b(?:19|20)\d{2})\)")
 
 STOPWORDS = frozenset(
     """
@@ -84,6 +85,14 @@ def stem(word: str) -> str:
 def is_cjk(word: str) -> bool:
     """Whether a word is of a script that is written without spaces, or Korean."""
     return bool(_IS_CJK.match(word))
+
+
+def without_dates(text: str, date: str = "") -> str:
+    """The text without the calendar dates that memories put behind relative ones, in brackets.
+
+    With ``date`` ("3 May 2026") only those of that day go.
+    """
+    return _DATE_IN_BRACKETS.sub(lambda found: "" if found["date"].endswith(date) else found[0], text)
 
 
 def sentences(text: str) -> tuple[str, ...]:
