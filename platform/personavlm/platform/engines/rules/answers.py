@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from personavlm.platform.engines.rules.patterns import Patterns
+from personavlm.platform.engines.rules.words import without_dates
 
 _HERE = Path(__file__).parent
 _TIME = (
@@ -48,7 +49,8 @@ class _Kind:
 
 def kinds_asked(text: str) -> frozenset[str]:
     """The entries of answers.yaml that a question asks for."""
-    return frozenset(name for name, kind in _kinds().items() if kind.asked.search(text))
+    kinds = frozenset(name for name, kind in _kinds().items() if kind.asked.search(text))
+    return kinds - {"amount"} if "money" in kinds else kinds
 
 
 def sure_kinds(kinds: Collection[str]) -> frozenset[str]:
@@ -64,6 +66,7 @@ def subject(text: str) -> str:
 
 def tells(kinds: Collection[str], sentence: str, about: str = "") -> bool:
     """Whether a sentence looks like an answer of one of the kinds; ``about`` is whom it has to introduce."""
+    sentence = without_dates(sentence.replace("\u2019", "'"))
     if "introduction" in kinds and about and _introduction(about).search(sentence):
         return True
     return any(_kinds()[name].told.search(sentence) for name in kinds)

@@ -18,7 +18,7 @@ _PATTERNS = Patterns(Path(__file__).with_name("questions.yaml"))
 _CUES = {
     name: _PATTERNS.one(name)
     for name in (
-        *("recall", "wish", "personal", "past", "before", "first", "change"),
+        *("recall", "wish", "personal", "past", "before", "first", "change", "course"),
         *("several", "list", "when", "about_me", "explain", "now"),
     )
 }
@@ -102,7 +102,7 @@ def _window(text: str, now: datetime, cues: frozenset[str], kinds: frozenset[str
     if "habit" in kinds or "wish" in cues:
         return Window()
     window = window_of(text, now)
-    return Window(window.start, None) if "change" in cues and _SINCE.search(text) else window
+    return Window(window.start, None) if "course" in cues and _SINCE.search(text) else window
 
 
 def _replaced_by(text: str) -> frozenset[str]:

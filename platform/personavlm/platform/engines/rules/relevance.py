@@ -27,7 +27,7 @@ _BESIDE = 0.7  # and from what was said a few minutes before or after, where rea
 _FEW_MINUTES = timedelta(minutes=15)
 _STILL_TO_COME = 0.6  # share that a plan keeps where the question is about what happened
 _REPLACEMENT = 0.5  # share that what came after keeps where the question is about what came before
-_ABOUT_THE_PAST = frozenset(("past", "first", "change"))
+_ABOUT_THE_PAST = frozenset(("past", "first", "change", "course"))
 _OUTSIDE = 0.75  # share that something keeps from outside the time asked for
 _IN_SENTENCE = 0.65  # the rest is for the words around the sentence
 _SOURCES = {"semantic": 1.05, "visual": 1.05, "procedural": 1.0, "turn": 1.0, "core": 1.0,

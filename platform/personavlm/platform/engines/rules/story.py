@@ -22,7 +22,7 @@ _BRIEF = 4  # most words that name what was before, where no sentence is quoted
 
 def story(found: Match, question: Question, now: datetime, ranked: Sequence[Match]) -> str:
     """The answer around the best find."""
-    if "change" in question.cues and len(steps := _course(question, ranked)) > 1:
+    if "course" in question.cues and len(steps := _course(question, ranked)) > 1:
         return _in_order(steps, now)
     dated = "when" in question.cues
     parts = [recollection(found, now, dated=dated)]
@@ -68,23 +68,26 @@ def _course(question: Question, ranked: Sequence[Match]) -> list[Match]:
     telling = [
         match
         for match in ranked
-        if match.score >= best * (_IN_RELATION if related and match.fits else _IN_COURSE)
-        and match.evidence.time
-        and match.evidence.source not in ("assistant", "episode")
+        if match.score >= best * (_IN_RELATION if related and match.fits else _IN_COURSE) and _is_told(match)
     ]
     if related:
         telling = [match for match in telling if match.fits] or telling
     ended = next((match for match in telling if match.evidence.until), None)
-    steps = _replacement(ended, question, telling) if ended else _ends(telling)
+    steps = _replacement(ended, question, ranked) if ended else _ends(telling)
     return sorted(apart(steps), key=_time)
 
 
-def _replacement(ended: Match, question: Question, telling: Sequence[Match]) -> list[Match]:
+def _replacement(ended: Match, question: Question, ranked: Sequence[Match]) -> list[Match]:
     """What ended, the first word of what came in its place, and the one that ended it."""
-    last = [match for match in telling if match.evidence.time == ended.evidence.until]
+    later = [match for match in ranked if _is_told(match) and _time(match) > _time(ended)]
+    last = [match for match in later if match.evidence.time == ended.evidence.until]
     new = question.focus - stems(ended.sentence) - generic_stems()
-    first_words = [m for m in telling if new & stems(m.sentence) and _time(m) > _time(ended)]
+    first_words = [match for match in later if new & stems(match.sentence)]
     return [ended, *last[:1], *sorted(first_words, key=_time)[:1]]
+
+
+def _is_told(match: Match) -> bool:
+    return bool(match.evidence.time) and match.evidence.source not in ("assistant", "episode")
 
 
 def _ends(telling: Sequence[Match]) -> list[Match]:
