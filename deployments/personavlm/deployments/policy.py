@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from datetime import datetime
 from time import perf_counter
@@ -27,6 +28,7 @@ from personavlm.platform.config import Config
 from personavlm.platform.engines.build import build_engine
 from personavlm.platform.errors import EngineError, EngineTimeout
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -76,13 +78,14 @@ class Policy:
             message = f"{cause}; send turns in order, or set allow_past"
             yield Failure(message, 409, "metadata.event_time", "event_time_out_of_order")
         except EngineTimeout as error:
-            yield Failure(str(error), 504, None, "engine_timeout")
-        except EngineError as error:
-            yield Failure(str(error), 502, None, "engine_error")
+            log.warning("the language model took too long: %s", error)
+            yield Failure("the language model took too long; try again", 504, None, "engine_timeout")
+        except EngineError as error:  # its text names servers, which are not the client's business
+            log.warning("the language model failed: %s", error)
+            yield Failure("the language model failed; try again", 502, None, "engine_error")
         except RayError as error:
-            yield Failure(
-                f"the user's memory is restarting, try again: {error}", 503, None, "memory_unavailable"
-            )
+            log.warning("a memory actor was lost: %s", error)
+            yield Failure("the user's memory is restarting; try again", 503, None, "memory_unavailable")
 
     async def _reply(self, job: ChatJob) -> AsyncIterator[Event]:
         started = perf_counter()
