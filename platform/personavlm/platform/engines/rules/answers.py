@@ -45,6 +45,7 @@ class _Kind:
     asked: re.Pattern[str]
     told: re.Pattern[str]
     sure: bool
+    loose: bool
 
 
 def kinds_asked(text: str) -> frozenset[str]:
@@ -56,6 +57,11 @@ def kinds_asked(text: str) -> frozenset[str]:
 def sure_kinds(kinds: Collection[str]) -> frozenset[str]:
     """Those kinds whose answers can hardly look otherwise."""
     return frozenset(name for name in kinds if _kinds()[name].sure)
+
+
+def only_loose(kinds: Collection[str]) -> bool:
+    """Whether many sentences look like such an answer that are none."""
+    return all(_kinds()[name].loose for name in kinds)
 
 
 def subject(text: str) -> str:
@@ -106,6 +112,7 @@ def _kinds() -> dict[str, _Kind]:
             ),
             _told(entry["told"]),
             entry.get("sure", False),
+            entry.get("loose", False),
         )
         for name, entry in entries.items()
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import log
 
-from personavlm.platform.engines.rules.answers import is_plan, tells
+from personavlm.platform.engines.rules.answers import is_plan, only_loose, tells
 from personavlm.platform.engines.rules.question import Question, generic_stems, kin, names_in
 from personavlm.platform.engines.rules.situation import Evidence
 from personavlm.platform.engines.rules.words import sentences, stems, without_dates
@@ -22,10 +22,12 @@ _NAME = 0.5  # a name may only be spoken to
 _BACKGROUND = 0.4  # a word said before the question, to explain a wish
 _OVER = 0.6  # share of its score that something keeps once it is over
 _FITS = 1.35  # what a sentence gains that looks like the kind of answer asked for
+_FITS_LOOSELY = 1.15  # the same where many sentences look like it
 _TURN_SHARE = 0.8  # what such a sentence takes from the words of its turn
 _BESIDE = 0.7  # and from what was said a few minutes before or after, where reasons are told
 _FEW_MINUTES = timedelta(minutes=15)
 _STILL_TO_COME = 0.6  # share that a plan keeps where the question is about what happened
+_FEWEST_WORDS, _SAYS_NOTHING = 2, 0.6  # "Thanks, Bo!" has one telling word, and keeps this share
 _REPLACEMENT = 0.5  # share that what came after keeps where the question is about what came before
 _ABOUT_THE_PAST = frozenset(("past", "first", "change", "course"))
 _OUTSIDE = 0.75  # share that something keeps from outside the time asked for
@@ -126,9 +128,11 @@ def _match(question: Question, piece: Evidence, sentence: str, weights: dict[str
     near = coverage(weights, around if piece.source == "core" else sentence)
     far = coverage(weights, around)
     covered = _IN_SENTENCE * near + (1 - _IN_SENTENCE) * far
-    if fits:
+    if fits and not only_loose(question.kinds):
         # The answer need not repeat the words of the question where they stand beside it.
         covered = _FITS * max(covered, _TURN_SHARE * far)
+    elif fits:
+        covered *= _FITS_LOOSELY
     score = covered * _SOURCES[piece.source] * _share(question, piece, sentence)
     timed = piece.time is not None and (question.window.start or question.window.end)
     if timed and score and not piece.outside:
@@ -145,6 +149,8 @@ def _share(question: Question, piece: Evidence, sentence: str) -> float:
         share *= _OUTSIDE
     if question.about_what_happened and is_plan(sentence):
         share *= _STILL_TO_COME
+    if len(stems(sentence)) < _FEWEST_WORDS and piece.source in ("turn", "assistant"):
+        share *= _SAYS_NOTHING
     if question.replaced_by & stems(piece.text) and not piece.until:
         share *= _REPLACEMENT
     return share
