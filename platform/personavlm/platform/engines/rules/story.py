@@ -10,7 +10,7 @@ from personavlm.platform.engines.rules.question import Question, generic_stems
 from personavlm.platform.engines.rules.relevance import Match
 from personavlm.platform.engines.rules.statements import read_statements
 from personavlm.platform.engines.rules.wording import day, passage, phrases, quoted, recollection
-from personavlm.platform.engines.rules.words import content_words, stems, without_dates
+from personavlm.platform.engines.rules.words import content_words, sentences, stems, without_dates
 
 MOST_QUOTED = 3
 _BELONGS = 0.6  # share of the best score from which an item belongs to a list
@@ -99,13 +99,18 @@ def _ends(telling: Sequence[Match]) -> list[Match]:
 
 
 def _in_order(steps: Sequence[Match], now: datetime) -> str:
-    parts: list[str] = []
-    for match in steps:
-        parts.append(_with_day("course_then" if parts else "course_first", match, now))
-        if match.evidence.until:
-            until = day(match.evidence.until, now).removeprefix("on ")
-            parts.append(str(phrases()["held_until"]).format(until=until))
+    """Each step with its day; the one that ended another says so."""
+    ends = {match.evidence.until for match in steps if match.evidence.until}
+    parts = [_with_day("course_first", steps[0], now)]
+    for match in steps[1:]:
+        parts.append(_with_day("course_end" if match.evidence.time in ends else "course_then", match, now))
+    if ends and not any(match.evidence.time in ends for match in steps):
+        parts.append(str(phrases()["held_until"]).format(until=_until(max(ends), now)))
     return " ".join(parts)
+
+
+def _until(end: datetime, now: datetime) -> str:
+    return day(end, now).removeprefix("on ")
 
 
 def _others(first: Match, ranked: Sequence[Match]) -> list[Match]:
@@ -137,9 +142,9 @@ def _before(found: Match, ranked: Sequence[Match], now: datetime) -> str:
     """What the thing found took the place of, in a few words, or nothing."""
     for match in ranked:
         if match.evidence.until and match.evidence.until == found.evidence.time:
-            what = _difference(match.sentence, found.sentence)
-            until = day(match.evidence.until, now)
-            return str(phrases()["before"]).format(what=what, until=until.removeprefix("on ")) if what else ""
+            what = _difference(next(iter(sentences(match.sentence)), ""), found.sentence)
+            until = _until(match.evidence.until, now)
+            return str(phrases()["before"]).format(what=what, until=until) if what else ""
     return ""
 
 
@@ -157,7 +162,8 @@ def _difference(old: str, new: str) -> str:
 def _with_day(form: str, match: Match, now: datetime) -> str:
     when = _day(match, now)
     quote = quoted(passage(match))
-    return str(phrases()[form]).format(when=when, When=when[0].upper() + when[1:], quote=quote)
+    until = when.removeprefix("on ")
+    return str(phrases()[form]).format(when=when, When=when[0].upper() + when[1:], until=until, quote=quote)
 
 
 def _day(match: Match, now: datetime) -> str:

@@ -24,6 +24,8 @@ _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augu
            "November", "December")  # fmt: skip
 _MAX_QUOTE = 240
 _SHORT = re.compile(r"\b(?:short|brief|concise|to the point|few words)\b", re.IGNORECASE)
+_CALM = re.compile(r"\b(?:no|not|never|don't|avoid|without|stop)\b[^.]*\bexclamation", re.IGNORECASE)
+_QUOTE = re.compile("(\u201c[^\u201d]*\u201d)")
 Occasion = Literal["ack", "found", "not_found"]
 
 
@@ -111,9 +113,12 @@ def tone(situation: Situation) -> str:
 
 
 def toned(text: str, occasion: Occasion, situation: Situation) -> str:
-    """``text`` and what the tone adds to it."""
+    """``text`` and what the tone adds to it, without exclamation marks of our own for who wants none."""
     addition = pick(phrases()["tones"][tone(situation)][occasion], situation.text)
-    return f"{text} {addition}".strip()
+    if not _CALM.search(" ".join(situation.core.values())):
+        return f"{text} {addition}".strip()
+    parts = _QUOTE.split(f"{text} {addition}".strip())
+    return "".join(part if part.startswith("\u201c") else part.replace("!", ".") for part in parts)
 
 
 def small_talk(situation: Situation) -> str:
