@@ -21,17 +21,19 @@ _TIME = (
 )
 _NEVER = re.compile(r"(?!)")
 _SUBJECT = re.compile(
-    r"\bwho(?:'s| is| was| are| were) (?P<name>[^?.,!]+?)(?: again| to me| for me)?\s*(?:[?.,!]|$)",
+    r"\bwho(?:'s| is| was| are| were) (?!(?:it|that|this|he|she|they|i|you)\b)"
+    r"(?P<name>[^?.,!]+?)(?: again| to me| for me)?\s*(?:[?.,!]|$)",
     re.IGNORECASE,
 )
 
 
 _PLAN = re.compile(
     r"\b(?:will|going to|gonna|(?:want|plan|plans|planning|hope|hoping|intend|aim) to"
-    r"|(?:would|'d) (?:like|love) to|(?:goal|dream|plan|aim) (?:is|was)|tomorrow"
-    r"|next (?:week|month|year|summer))\b|'ll\b",
+    r"|(?:would|'d) (?:like|love) to|(?:goal|dream|plan|aim) (?:is|was))\b|'ll\b",
     re.IGNORECASE,
 )
+_AHEAD = re.compile(r"\b(?:tomorrow|next (?:week|month|year|summer))\b", re.IGNORECASE)
+_REPORT = re.compile(r"\b(?:was|were|had|did|came|went|got|\w{2,}ed)\b", re.IGNORECASE)
 _HAPPENED = re.compile(r"\b(?:did|was|were|had|have (?:i|we)|has|\w{3,}ed)\b", re.IGNORECASE)
 _INTENDED = re.compile(
     r"\b(?:plan\w*|want\w*|hop(?:e|ed|ing)|goals?|intend\w*|intention|aim\w*|dream\w*|going to"
@@ -80,7 +82,8 @@ def tells(kinds: Collection[str], sentence: str, about: str = "") -> bool:
 
 def is_plan(sentence: str) -> bool:
     """Whether a sentence speaks of what is meant to happen."""
-    return bool(_PLAN.search(sentence.replace("\u2019", "'")))
+    said = sentence.replace("\u2019", "'")
+    return bool(_PLAN.search(said)) or bool(_AHEAD.search(said) and not _REPORT.search(said))
 
 
 def asks_what_happened(text: str) -> bool:

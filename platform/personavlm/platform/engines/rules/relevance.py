@@ -123,7 +123,8 @@ def _weights(question: Question, pieces: Sequence[Evidence]) -> dict[str, float]
 
 
 def _match(question: Question, piece: Evidence, sentence: str, weights: dict[str, float]) -> Match:
-    fits = piece.source != "assistant" and tells(question.kinds, sentence, question.subject)
+    # An episode is several sentences, one of which would nearly always look like an answer.
+    fits = piece.source not in ("assistant", "episode") and tells(question.kinds, sentence, question.subject)
     around = f"{piece.text} {piece.context}"
     near = coverage(weights, around if piece.source == "core" else sentence)
     far = coverage(weights, around)

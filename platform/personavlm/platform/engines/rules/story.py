@@ -24,6 +24,8 @@ def story(found: Match, question: Question, now: datetime, ranked: Sequence[Matc
     """The answer around the best find."""
     if "course" in question.cues and len(steps := _course(question, ranked)) > 1:
         return _in_order(steps, now)
+    if "reached" in question.kinds and is_plan(found.sentence):
+        found = _result_of(found, ranked) or found
     dated = "when" in question.cues
     parts = [recollection(found, now, dated=dated)]
     if "reached" in question.kinds and (goal := _goal_of(found, ranked)):
@@ -126,12 +128,24 @@ def _others(first: Match, ranked: Sequence[Match]) -> list[Match]:
     return apart((first, *rest))[1:MOST_QUOTED]
 
 
+def _result_of(goal: Match, ranked: Sequence[Match]) -> Match | None:
+    """What was told later in the words of an aim."""
+    about = stems(without_dates(goal.sentence)) - generic_stems()
+
+    def shared(match: Match) -> int:
+        return len(about & stems(match.sentence))
+
+    told = [match for match in ranked if _is_told(match) and not is_plan(match.sentence)]
+    later = [match for match in told if _time(match) > _time(goal) and 2 * shared(match) >= len(about)]
+    return max(later, key=shared, default=None)
+
+
 def _goal_of(result: Match, ranked: Sequence[Match]) -> Match | None:
     """The aim that a result belongs to, as it was told before."""
     about = stems(result.sentence) - generic_stems()
     goals = [
         match
-        for match in apart((result, *ranked))[1:]
+        for match in ranked
         if is_plan(match.sentence) and match.evidence.time and _time(match) < _time(result)
     ]
     akin = [match for match in goals if about & stems(f"{match.evidence.text} {match.evidence.context}")]

@@ -113,11 +113,16 @@ def tone(situation: Situation) -> str:
 
 
 def toned(text: str, occasion: Occasion, situation: Situation) -> str:
-    """``text`` and what the tone adds to it, without exclamation marks of our own for who wants none."""
+    """``text`` and what the tone adds to it."""
     addition = pick(phrases()["tones"][tone(situation)][occasion], situation.text)
+    return calmed(f"{text} {addition}".strip(), situation)
+
+
+def calmed(text: str, situation: Situation) -> str:
+    """The text without exclamation marks of our own, if the user asked for none."""
     if not _CALM.search(" ".join(situation.core.values())):
-        return f"{text} {addition}".strip()
-    parts = _QUOTE.split(f"{text} {addition}".strip())
+        return text
+    parts = _QUOTE.split(text)
     return "".join(part if part.startswith("\u201c") else part.replace("!", ".") for part in parts)
 
 
@@ -127,7 +132,7 @@ def small_talk(situation: Situation) -> str:
     called = f", {name}" if 0 < len(name.split()) <= 2 else ""
     for entry in phrases()["small_talk"]:
         if re.search(entry["pattern"], situation.text.strip(), re.IGNORECASE):
-            return pick(entry["replies"], situation.text).format(name=called)
+            return calmed(pick(entry["replies"], situation.text).format(name=called), situation)
     return ""
 
 
