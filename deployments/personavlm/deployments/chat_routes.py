@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter
@@ -40,8 +40,15 @@ from personavlm.platform.errors import RequestError
 
 log = logging.getLogger(__name__)
 
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The reply, or its `ChatCompletionChunk`s where `stream` is set.",
+        "content": {"text/event-stream": {}},
+    }
+}
+
 router = APIRouter(
-    responses={status: {"model": ErrorReply} for status in (400, 401, 403, 409, 413, 502, 503)}
+    responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 413, 502, 503, 504)}
 )
 
 
@@ -51,7 +58,7 @@ async def models(_: Caller, shared: SharedServices) -> ModelList:
     return ModelList(data=[Model(id=shared.model, description=shared.model_description)])
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion)
+@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
 async def chat(request: ChatRequest, caller: Caller, shared: SharedServices) -> Response:
     """Answer the newest user message of `messages`, from everything known about `user`."""
     job = await _job(request, caller, shared)

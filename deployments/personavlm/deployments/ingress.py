@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
@@ -10,6 +11,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from personavlm.deployments import chat_routes, error_replies, memory_routes
+from personavlm.deployments.api import ErrorReply
 from personavlm.deployments.console import router as console_router
 from personavlm.deployments.images import ImagePolicy
 from personavlm.deployments.keys import KeyRing
@@ -43,9 +45,21 @@ class Ingress:
         return build_app(self._services, max_body_bytes=int(self._config.service.max_body_mb * 2**20))
 
 
+class Application(FastAPI):
+    """FastAPI, with a document that tells the truth about invalid requests: they get 400, never 422."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        return document
+
+
 def build_app(services: Services, max_body_bytes: int) -> FastAPI:
     """The HTTP application."""
-    app = FastAPI(title="PersonaVLM", description="Assistants that remember each user.", redoc_url=None)
+    app = Application(title="PersonaVLM", description="Assistants that remember each user.", redoc_url=None)
     app.state.services = services
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     error_replies.install(app)
@@ -58,7 +72,7 @@ def build_app(services: Services, max_body_bytes: int) -> FastAPI:
         """This replica answers."""
         return {"status": "ok"}
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses={503: {"model": ErrorReply}})
     async def readyz() -> JSONResponse:
         """Every part that a chat turn needs answers."""
         try:

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime
 
 from personavlm.deployments.api import ErrorReply
 from personavlm.deployments.chat_routes import store_images
+from personavlm.deployments.images import MEDIA_TYPES
 from personavlm.deployments.resources import (
     CloseReply,
     CloseRequest,
@@ -23,8 +24,20 @@ from personavlm.deployments.resources import (
 )
 from personavlm.deployments.services import Caller, PathUser, Services, SharedServices, require_replay
 from personavlm.deployments.trace import hit_json, memory_json, profile_json, turn_json
+from personavlm.deployments.views import (
+    Deleted,
+    MemoryList,
+    MemoryView,
+    ProfileView,
+    SearchView,
+    Timeline,
+    TurnView,
+)
 from personavlm.memory_store import AsOf, MemoryKind, SearchRequest, TurnDraft, UserKey, Window
 from personavlm.platform.errors import RequestError
+
+IMAGES: dict[int | str, dict[str, Any]] = {200: {"content": {name: {} for name in MEDIA_TYPES.values()}}}
+AS_STORED: dict[str, Any] = {"response_model_exclude_unset": True}  # a kind shows the fields that it has
 
 router = APIRouter(responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 503)})
 
@@ -78,7 +91,7 @@ async def close_sessions(
     return CloseReply(closed=closed, pending_turns=0)
 
 
-@router.put("/v1/users/{user}/core")
+@router.put("/v1/users/{user}/core", response_model=MemoryList, **AS_STORED)
 async def set_core(
     user: PathUser, request: CoreRequest, caller: Caller, shared: SharedServices
 ) -> dict[str, Any]:
@@ -88,7 +101,7 @@ async def set_core(
     return {"data": [memory_json(memory) for memory in found]}
 
 
-@router.get("/v1/users/{user}/memories")
+@router.get("/v1/users/{user}/memories", response_model=MemoryList, **AS_STORED)
 async def memories(
     user: PathUser,
     shared: SharedServices,
@@ -102,7 +115,7 @@ async def memories(
     return {"data": [memory_json(memory) for memory in found]}
 
 
-@router.post("/v1/users/{user}/memories/search")
+@router.post("/v1/users/{user}/memories/search", response_model=SearchView, **AS_STORED)
 async def search(user: PathUser, request: MemorySearch, shared: SharedServices) -> dict[str, Any]:
     """What the agent's retrieval would find."""
     if request.start_time and request.end_time and request.start_time > request.end_time:
@@ -118,27 +131,31 @@ async def search(user: PathUser, request: MemorySearch, shared: SharedServices) 
     return {**hits, "widened": list(result.widened)}
 
 
-@router.get("/v1/users/{user}/memories/{memory_id}")
+@router.get("/v1/users/{user}/memories/{memory_id}", response_model=MemoryView, **AS_STORED)
 async def memory(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
     """One memory as it is now."""
     return memory_json(await shared.memory.home(user).memory.remote(user, memory_id))
 
 
-@router.get("/v1/users/{user}/memories/{memory_id}/history")
+@router.get(
+    "/v1/users/{user}/memories/{memory_id}/history",
+    response_model=MemoryList,
+    **AS_STORED,
+)
 async def history(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
     """All versions of one memory, oldest first."""
     versions = await shared.memory.home(user).history.remote(user, memory_id)
     return {"data": [memory_json(version) for version in versions]}
 
 
-@router.delete("/v1/users/{user}/memories/{memory_id}")
+@router.delete("/v1/users/{user}/memories/{memory_id}", response_model=Deleted)
 async def delete(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
     """End one memory: it is neither found nor shown to the policy any more."""
     await shared.memory.home(user).delete_memory.remote(user, memory_id)
     return {"id": memory_id, "deleted": True}
 
 
-@router.get("/v1/users/{user}/timeline")
+@router.get("/v1/users/{user}/timeline", response_model=Timeline)
 async def timeline(
     user: PathUser,
     shared: SharedServices,
@@ -152,26 +169,26 @@ async def timeline(
     return {"data": await shared.memory.home(user).timeline.remote(user, Window(start, end), limit)}
 
 
-@router.get("/v1/users/{user}/turns/{turn_id}")
+@router.get("/v1/users/{user}/turns/{turn_id}", response_model=TurnView)
 async def turn(user: PathUser, turn_id: str, shared: SharedServices) -> dict[str, Any]:
     """One turn: the user's words, the reply, the images."""
     return turn_json(await shared.memory.home(user).turn.remote(user, turn_id))
 
 
-@router.get("/v1/users/{user}/images/{sha256}")
+@router.get("/v1/users/{user}/images/{sha256}", response_class=Response, responses=IMAGES)
 async def image(user: PathUser, sha256: str, shared: SharedServices) -> Response:
     """The bytes of an image that this user sent."""
     data, media_type = await shared.memory.home(user).image_with_type.remote(user, sha256)
     return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
-@router.get("/v1/users/{user}/profile")
+@router.get("/v1/users/{user}/profile", response_model=ProfileView)
 async def profile(user: PathUser, shared: SharedServices) -> dict[str, Any]:
     """The Big Five profile: traits from 1 to 5, descriptors, consent, and its history."""
     return profile_json(await shared.memory.home(user).profile.remote(user))
 
 
-@router.post("/v1/users/{user}/profile/reset")
+@router.post("/v1/users/{user}/profile/reset", response_model=ProfileView)
 async def reset_profile(user: PathUser, shared: SharedServices) -> dict[str, Any]:
     """Set all traits back to neutral."""
     home = shared.memory.home(user)
@@ -179,7 +196,7 @@ async def reset_profile(user: PathUser, shared: SharedServices) -> dict[str, Any
     return profile_json(await home.profile.remote(user))
 
 
-@router.put("/v1/users/{user}/profile/consent")
+@router.put("/v1/users/{user}/profile/consent", response_model=ProfileView)
 async def consent(user: PathUser, request: ConsentRequest, shared: SharedServices) -> dict[str, Any]:
     """Allow or forbid that personality is inferred and used."""
     home = shared.memory.home(user)
