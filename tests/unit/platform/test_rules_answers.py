@@ -44,7 +44,7 @@ LIFE = (
     ("2026-10-20 20:00", "I read about sourdough enzymes, but I'm a complete novice there."),
     ("2026-11-01 10:00", "I moved to Galway yesterday, I live in Galway now."),
     ("2026-11-15 12:00", "I swam in the canal this morning and saw an otter."),
-    ("2026-11-16 08:00", "I want to swim five kilometres in the sea next year."),
+    ("2026-11-15 12:30", "I want to swim five kilometres in the sea next year."),
 )
 
 
