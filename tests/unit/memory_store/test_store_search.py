@@ -1,8 +1,7 @@
-"""What a search brings: window, widening, exclusion, budget, images, vectors."""
+"""What a search brings: window, widening, exclusion, budget."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,43 +9,22 @@ from hypothesis import strategies as st
 
 from personavlm.memory_store import (
     Add,
-    AnyMemory,
     Delete,
     Hit,
     MemoryKind,
     MemoryStore,
-    NotFoundError,
     SearchRequest,
-    Turn,
     TurnDraft,
     Update,
     UserKey,
     Window,
 )
 from personavlm.memory_store.search import SUPERSEDED_PENALTY
-from tests.unit.memory_store.encoders import WordEncoder, open_store
+from tests.unit.memory_store.steps import day, ids, remember, say
 
 NewUser = Callable[[], UserKey]
-START = datetime(2026, 3, 1, tzinfo=UTC)
 CORE, SEMANTIC, EPISODIC, PROCEDURAL = MemoryKind
 EXAMPLES = settings(max_examples=30, deadline=None)
-
-
-def day(number: float) -> datetime:
-    return START + timedelta(days=number)
-
-
-def say(store: MemoryStore, user: UserKey, number: float, text: str, reply: str = "") -> Turn:
-    return store.append_turn(user, TurnDraft(text, reply, event_time=day(number), allow_past=True))
-
-
-def remember(store: MemoryStore, user: UserKey, kind: MemoryKind, add: Add) -> AnyMemory:
-    source = f"step {len(store.memories(user, include_ended=True))} {add.text}"
-    return store.apply(user, kind, source, [add])[-1]
-
-
-def ids(hits: Iterable[Hit]) -> list[str]:
-    return [hit.item.id for hit in hits]
 
 
 @pytest.fixture
@@ -245,71 +223,3 @@ def test_windows_at_the_ends_of_time(store: MemoryStore, user: UserKey) -> None:
     turn = say(store, user, 0, "tea")
     ends = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
     assert ids(store.search(user, SearchRequest("tea", window=ends)).turns) == [turn.id]
-
-
-# images
-
-
-def concept(store: MemoryStore, user: UserKey, number: int, text: str, pixels: bytes) -> AnyMemory:
-    image = store.put_image(user, pixels, "image/png", 1, 1)
-    return remember(store, user, SEMANTIC, Add(text, day(number), (), category="concept", images=(image,)))
-
-
-def test_an_image_finds_the_memory_that_shows_the_same(store: MemoryStore, user: UserKey) -> None:
-    cup = concept(store, user, 0, "her blue cup", b"aaaa")
-    soup = concept(store, user, 1, "a bowl of soup", b"bbbb")
-    query = store.put_image(user, b"aaaac", "image/png", 1, 1)
-    found = store.search(
-        user, SearchRequest("this", "what is this?", image_sha256=(query.sha256,), k_visual=1)
-    )
-    assert ids(found.visual) == [cup.id] and cup.id not in ids(found.semantic)
-    unlike = store.put_image(user, b"zzzz", "image/png", 1, 1)
-    found = store.search(user, SearchRequest("soup", image_sha256=(unlike.sha256,), k_visual=1))
-    assert ids(found.visual) == [soup.id]
-
-
-def test_words_find_a_memory_with_an_image_unless_they_have_nothing_to_do_with_it(
-    store: MemoryStore, user: UserKey
-) -> None:
-    cup = concept(store, user, 0, "her blue cup", b"aaaa")
-    for number in range(9):
-        remember(store, user, SEMANTIC, Add(f"likes thing {number}", day(number), ()))
-    assert ids(store.search(user, SearchRequest("cup")).visual) == [cup.id]
-    assert store.search(user, SearchRequest("thing")).visual == ()
-
-
-def test_an_unknown_image_is_an_error(store: MemoryStore, user: UserKey) -> None:
-    with pytest.raises(NotFoundError):
-        store.search(user, SearchRequest("tea", image_sha256=("0" * 64,)))
-
-
-# vectors
-
-
-def test_texts_are_encoded_once_and_their_vectors_stored(tmp_path: Path) -> None:
-    user, encoder = UserKey("t", "u"), WordEncoder()
-    store = open_store(tmp_path, encoder)
-    say(store, user, 0, "green tea", "noted")
-    remember(store, user, SEMANTIC, Add("likes tea", day(0), ()))
-    assert encoder.encoded == []
-    store.index(user)
-    assert sorted(encoder.encoded) == ["green tea", "likes tea", "noted"]
-    store.close()
-    encoder = WordEncoder()
-    store = open_store(tmp_path, encoder)
-    store.index(user)
-    assert encoder.encoded == []
-    say(store, user, 1, "black tea")
-    store.search(user, SearchRequest("coffee"))
-    assert sorted(encoder.encoded) == ["black tea", "coffee"]
-
-
-def test_another_encoder_makes_vectors_of_its_own(tmp_path: Path) -> None:
-    user = UserKey("t", "u")
-    store = open_store(tmp_path)
-    turn = say(store, user, 0, "green tea")
-    store.index(user)
-    other = WordEncoder(dim=32)
-    reopened = open_store(tmp_path, other)
-    assert ids(reopened.search(user, SearchRequest("tea")).turns) == [turn.id]
-    assert "green tea" in other.encoded
