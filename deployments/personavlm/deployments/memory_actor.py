@@ -87,9 +87,10 @@ class MemoryActor:
         `OutOfOrderError` for a stated time before the newest turn.
         """
         self._courtesy.serving()
-        # Encoded now, the message is ready by the time that its reply asks for a search.
+        started = await asyncio.to_thread(self._begin, user, now, allow_past)
+        # Encoded from now on, the message is ready by the time that its reply asks for a search.
         self._in_background(asyncio.to_thread(self._encoder.encode, [text]))
-        return await asyncio.to_thread(self._begin, user, now, allow_past)
+        return started
 
     def _begin(self, user: UserKey, now: datetime | None, allow_past: bool) -> tuple[datetime, Context]:
         newest = self._store.newest_turn(user)
