@@ -252,12 +252,18 @@ class MemoryActor:
         await self._courtesy.quiet()
         await asyncio.to_thread(self._store.index, user)
 
-    async def close_sessions(self, user: UserKey, now: datetime) -> list[str]:
-        """Close the open session if it is over by ``now``, and finish all updates of this user."""
+    async def close_sessions(self, user: UserKey, now: datetime) -> tuple[list[str], int]:
+        """Close the open session if it is over by ``now``, and finish all updates of this user.
+
+        The closed sessions' ids, and how many turns wait for an update all the same: some that came
+        meanwhile.
+        """
         closed = await self._stage.close_sessions(user, now)
         self._queue.notify(user)
         await self._queue.idle(user)
-        return closed
+        progress = await asyncio.to_thread(self._store.progress, user)
+        waiting = await asyncio.to_thread(self._store.turns, user, first_index=progress.turns)
+        return closed, len(waiting)
 
     async def _close_idle(self) -> None:
         """Take up what an earlier process left pending, then look after users who do not return."""

@@ -87,8 +87,8 @@ async def close_sessions(
 ) -> CloseReply:
     """Close the open session if it is over by `now`; returns when all updates of the user are done."""
     require_replay(caller, "closing sessions")
-    closed = await shared.memory.home(user).close_sessions.remote(user, request.now)
-    return CloseReply(closed=closed, pending_turns=0)
+    closed, pending = await shared.memory.home(user).close_sessions.remote(user, request.now)
+    return CloseReply(closed=closed, pending_turns=pending)
 
 
 @router.put("/v1/users/{user}/core", response_model=MemoryList, **AS_STORED)

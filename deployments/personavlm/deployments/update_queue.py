@@ -36,9 +36,12 @@ class UpdateQueue:
             self._workers[user] = asyncio.create_task(self._drain(user))
 
     async def idle(self, user: UserKey) -> None:
-        """Wait until everything that was pending for this user when called is done."""
+        """Wait until everything that was pending for this user when called is done.
+
+        Raises what ended the work early; it stays pending.
+        """
         while worker := self._workers.get(user):
-            await asyncio.wait([worker])
+            await asyncio.shield(worker)  # who waits may give up, the work goes on
 
     async def _drain(self, user: UserKey) -> None:
         try:
@@ -46,6 +49,9 @@ class UpdateQueue:
                 self._again.discard(user)
                 async with self._slots:
                     await self._until_done(user)
+        except Exception:
+            log.exception("the updates of a user stopped; they are taken up again with the next turn")
+            raise
         finally:
             del self._workers[user]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from personavlm.deployments import update_queue
 from personavlm.deployments.courtesy import PATIENCE_S, QUIET_S, Courtesy
 from personavlm.deployments.update_queue import MAX_USERS_AT_ONCE, UpdateQueue
@@ -71,6 +73,24 @@ async def test_a_failing_model_is_asked_again() -> None:
     async with asyncio.timeout(10 * update_queue.FIRST_RETRY_S):
         await queue.idle(USERS[0])
     assert work.done == [USERS[0]]
+
+
+async def test_what_ends_the_work_reaches_who_waits_and_is_tried_again() -> None:
+    problems = [RuntimeError("torn")]
+    done = []
+
+    async def work(user: UserKey) -> None:
+        if problems:
+            raise problems.pop()
+        done.append(user)
+
+    queue = UpdateQueue(work)
+    queue.notify(USERS[0])
+    with pytest.raises(RuntimeError, match="torn"):
+        await queue.idle(USERS[0])
+    queue.notify(USERS[0])
+    await queue.idle(USERS[0])
+    assert done == [USERS[0]]
 
 
 async def test_courtesy_waits_for_quiet_but_not_for_ever() -> None:
