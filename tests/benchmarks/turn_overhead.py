@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import statistics
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -35,6 +35,7 @@ from personavlm.platform.encoders.minilm import MiniLmEncoder  # noqa: E402
 from tests.benchmarks.report import Report  # noqa: E402
 
 REPEATS, TURNS, WARM_UP, KNOWN_TURNS = 7, 40, 15, 200
+USERS = [f"u{number}" for number in range(8)]
 STAGES = ("context", "search", "append")
 CALLS = {"context": "begin", "search": "search", "append": "append"}
 
@@ -112,18 +113,18 @@ class Target:
         response.raise_for_status()
         return elapsed, response.json()["personavlm"].get("timings_ms", {}) if trace else {}
 
-    async def run(self, clients: int, *, stream: bool = False) -> list[float]:
-        """Closed-loop clients, each its own user; all turns' milliseconds."""
+    async def run(self, users: Sequence[str], *, stream: bool = False) -> list[float]:
+        """Closed-loop clients, one a user; all turns' milliseconds."""
 
-        async def one(number: int) -> list[float]:
-            return [(await self.turn(f"u{number}", stream=stream))[0] for _ in range(TURNS // clients)]
+        async def one(user: str) -> list[float]:
+            return [(await self.turn(user, stream=stream))[0] for _ in range(TURNS // len(users))]
 
-        return [ms for part in await asyncio.gather(*(one(n) for n in range(clients))) for ms in part]
+        return [ms for part in await asyncio.gather(*map(one, users)) for ms in part]
 
 
-async def seed(client: httpx.AsyncClient, clients: int) -> None:
+async def seed(client: httpx.AsyncClient) -> None:
     """Give every user a past to search."""
-    for number in range(clients):
+    for user in USERS:
         turns = [
             {
                 "client_id": f"t{i}",
@@ -133,20 +134,20 @@ async def seed(client: httpx.AsyncClient, clients: int) -> None:
             }
             for i in range(KNOWN_TURNS)
         ]
-        reply = await client.post("/v1/turns", json={"user": f"u{number}", "turns": turns})
+        reply = await client.post("/v1/turns", json={"user": user, "turns": turns})
         reply.raise_for_status()
         now = {"now": "2026-02-01T00:00:00Z"}
-        (await client.post(f"/v1/users/u{number}/sessions/close", json=now)).raise_for_status()
+        (await client.post(f"/v1/users/{user}/sessions/close", json=now)).raise_for_status()
 
 
 async def measure(url: str, key: str, report: Report) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120) as client:
-        await seed(client, 8)
+        await seed(client)
         real, noop = Target(client, "/v1/chat/completions"), Target(client, "/noop/chat")
         for target in (real, noop):
             for _ in range(WARM_UP):
-                await target.turn("u0")
+                await target.turn(USERS[-1])
         for clients in (1, 8):
             await totals(report, real, noop, clients, stream=False)
         await totals(report, real, noop, 1, stream=True)
@@ -156,10 +157,12 @@ async def measure(url: str, key: str, report: Report) -> None:
 async def totals(report: Report, real: Target, noop: Target, clients: int, *, stream: bool) -> None:
     """Platform time of both sides in alternation, and the ratio."""
     pairs = []
-    for _ in range(REPEATS):
-        ours = await real.run(clients, stream=stream)
-        theirs = await noop.run(clients, stream=stream)
-        engine = await engine_ms(real)
+    for repeat in range(REPEATS):
+        # One client talks as another user each time: a session of tens of turns, not of hundreds.
+        users = USERS if clients > 1 else USERS[repeat : repeat + 1]
+        ours = await real.run(users, stream=stream)
+        theirs = await noop.run(users, stream=stream)
+        engine = await engine_ms(real, users[0])
         pairs.append((statistics.median(ours) - engine, statistics.median(theirs)))
     name = f"{clients} client{'s' if clients > 1 else ''}, {'streamed' if stream else 'whole'}"
     ratios = [ours / theirs for ours, theirs in pairs]
@@ -170,17 +173,17 @@ async def totals(report: Report, real: Target, noop: Target, clients: int, *, st
         report.demand("p50 at 1 client over no-op", statistics.median(ratios), "<=", 2.0)
 
 
-async def engine_ms(real: Target) -> float:
+async def engine_ms(real: Target, user: str) -> float:
     """The engine's own share of a turn, as the service reports it."""
-    return statistics.median([(await real.turn("u0", trace=True))[1]["engine"] for _ in range(5)])
+    return statistics.median([(await real.turn(user, trace=True))[1]["engine"] for _ in range(5)])
 
 
 async def stages(report: Report, client: httpx.AsyncClient, real: Target, noop: Target) -> None:
     """Where the time goes: each call of the memory actor beside the same call doing nothing."""
     http = [await _timed(client.get("/healthz")) for _ in range(TURNS)]
     report.samples("stage http (healthz)", "ms", http)
-    ours = [(await real.turn("u0", trace=True))[1] for _ in range(TURNS)]
-    theirs = [(await noop.turn("u0", trace=True))[1] for _ in range(TURNS)]
+    ours = [(await real.turn(USERS[-1], trace=True))[1] for _ in range(TURNS)]
+    theirs = [(await noop.turn(USERS[-1], trace=True))[1] for _ in range(TURNS)]
     for stage in STAGES:
         report.samples(f"stage {stage}", "ms", [timing[stage] for timing in ours])
         report.samples(f"stage {stage}, no-op", "ms", [timing[stage] for timing in theirs])
