@@ -52,17 +52,20 @@ def history(days: int = 12) -> list[dict[str, str]]:
     ]
 
 
-def kill_homes(service: Service) -> None:
-    """`kill -9` for the memory actors of this service, and of no other on the machine."""
+def kill_homes(service: Service) -> int:
+    """`kill -9` for the memory actors of this service and of no other; how many there were."""
     listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], text=True, capture_output=True, check=True)
     rows = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
     parent = {int(pid): int(ppid) for pid, ppid, *_ in rows}
+    killed = 0
     for pid in (int(row[0]) for row in rows if row[-1].startswith("ray::MemoryActor")):
         ancestor = pid
         while ancestor not in (0, service.pid):
             ancestor = parent.get(ancestor, 0)
         if ancestor == service.pid:
             os.kill(pid, signal.SIGKILL)
+            killed += 1
+    return killed
 
 
 def import_turns(client: httpx.Client, user: str, turns: list[dict[str, str]]) -> None:
@@ -106,19 +109,21 @@ def test_updates_survive_kills_at_random_points(own_service: Service) -> None:
         finish(client, "calm")
         with ThreadPoolExecutor(1) as background:
             importing = background.submit(import_turns, client, "stormy", turns)
+            killed = 0
             for _ in range(KILLS):
                 time.sleep(random.uniform(0.2, 1.5))
-                kill_homes(own_service)
+                killed += kill_homes(own_service)
             importing.result()
         finish(client, "stormy")
         calm, stormy = state(client, "calm"), state(client, "stormy")
+    assert killed
     assert len(stormy["turns"]) == len(turns)
     assert stormy == calm
 
 
 def test_chat_turns_whose_reply_ended_survive(own_service: Service) -> None:
     with own_service.http() as client:
-        acknowledged = []
+        acknowledged, killed = [], 0
         for number in range(12):
             body = {
                 "model": "rules",
@@ -131,13 +136,14 @@ def test_chat_turns_whose_reply_ended_survive(own_service: Service) -> None:
             else:
                 assert reply.status_code == 503, reply.text
             if number % 4 == 3:
-                kill_homes(own_service)
+                killed += kill_homes(own_service)
         finish(client, "u")
         stored = [
             e["id"]
             for e in client.get("/v1/users/u/timeline", params={"limit": 1000}).json()["data"]
             if e["kind"] == "turn"
         ]
+    assert killed
     assert len(acknowledged) >= 9
     assert sorted(set(acknowledged) - set(stored)) == []
     assert len(stored) == len(set(stored))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from time import perf_counter
 from typing import TypeVar, cast
@@ -94,11 +95,12 @@ class Policy:
         context_ms = _since(started)
         agent = Agent(self._engine, HomeMemory(home, context), settings=self._settings)
         message = Message(job.user, job.text, now, job.images, job.instructions)
-        async for event in agent.run(message):
-            if isinstance(event, Outcome):
-                yield await self._finish(home, job, now, event, context_ms)
-            elif job.stream and not isinstance(event, StepTrace):
-                yield event
+        async with aclosing(agent.run(message)) as events:  # a client that goes away stops the engine
+            async for event in events:
+                if isinstance(event, Outcome):
+                    yield await self._finish(home, job, now, event, context_ms)
+                elif job.stream and not isinstance(event, StepTrace):
+                    yield event
 
     async def _finish(
         self, home: ActorHandle, job: ChatJob, now: datetime, outcome: Outcome, context_ms: float

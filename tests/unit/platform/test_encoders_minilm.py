@@ -14,7 +14,6 @@ import onnxruntime
 import pytest
 
 from personavlm.memory_store.encoder import TextEncoder, Vectors
-from personavlm.platform.encoders import minilm_weights
 from personavlm.platform.encoders.minilm import MAX_TOKENS, MiniLmEncoder
 from personavlm.platform.encoders.minilm_weights import cached_graph, model_folder
 from personavlm.platform.errors import WeightsError
@@ -131,7 +130,6 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").glob("*.onnx"))
 
 
-def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minilm_weights, "PACKAGE", "no-such-distribution")
+def test_an_absent_package_is_named() -> None:
     with pytest.raises(WeightsError, match="no-such-distribution is not installed"):
-        model_folder()
+        model_folder("no-such-distribution")

@@ -233,8 +233,7 @@ async def test_a_refused_connection_is_tried_again_until_somebody_listens() -> N
     log.removeHandler(announce)
 
 
-async def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("personavlm.platform.engines.openai.RETRY_AFTER_S", (0.0, 0.0))
+async def test_nobody_there() -> None:
     with bound() as listener, pytest.raises(EngineUnavailable, match="cannot be reached"):
         await ask(address(listener), "kept")
 

