@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.search_index import SearchIndex
+from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.working_set import WorkingSet
 
 LOCKS = 512  # users share locks by hash: two who share one wait for each other now and then

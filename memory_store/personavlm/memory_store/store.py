@@ -28,9 +28,9 @@ from personavlm.memory_store.records import (
     TurnDraft,
     UserKey,
 )
-from personavlm.memory_store.retrieval import Retriever
-from personavlm.memory_store.shard import Shard
-from personavlm.memory_store.tables import Row, memory_rows, row_of, uid_of
+from personavlm.memory_store.retrieval.retriever import Retriever
+from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.tables import Row, memory_rows, row_of, uid_of
 from personavlm.memory_store.times import utc, utc_as_of, utc_now, utc_window
 from personavlm.memory_store.turns import turn_of
 from personavlm.memory_store.working_set import WorkingSet, event_known

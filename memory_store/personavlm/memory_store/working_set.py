@@ -21,7 +21,7 @@ from personavlm.memory_store.records import (
     SemanticMemory,
     Turn,
 )
-from personavlm.memory_store.tables import NO_MEMORY, Row, record_of
+from personavlm.memory_store.storage.tables import NO_MEMORY, Row, record_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

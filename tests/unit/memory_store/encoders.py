@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from personavlm.memory_store import MemoryStore, Vectors
-from personavlm.memory_store.lexical import terms
+from personavlm.memory_store.retrieval.lexical import terms
 
 
 def direction(word: str, dim: int) -> Vectors:

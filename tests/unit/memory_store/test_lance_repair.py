@@ -9,7 +9,7 @@ import lancedb
 import pytest
 
 from personavlm.memory_store import DamagedError, SearchRequest, TurnDraft, UserKey
-from personavlm.memory_store.lance import FRAGMENTS_BEFORE_COMPACTION
+from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION
 from tests.unit.memory_store.encoders import open_store
 
 USER = UserKey("t", "u")

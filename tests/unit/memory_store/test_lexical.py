@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personavlm.memory_store.lexical import Bm25, terms
+from personavlm.memory_store.retrieval.lexical import Bm25, terms
 
 TEXTS = st.lists(st.text(alphabet="abc 咖啡茶", max_size=12), max_size=12)
 

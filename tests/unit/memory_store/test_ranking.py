@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from personavlm.memory_store.encoder import Vectors
-from personavlm.memory_store.lexical import terms
-from personavlm.memory_store.ranking import SIGNALS, Corpus, QueryView, query_view, without_names
+from personavlm.memory_store.retrieval.lexical import terms
+from personavlm.memory_store.retrieval.ranking import SIGNALS, Corpus, QueryView, query_view, without_names
 
 DIM = 256
 TEXTS = st.lists(st.text(alphabet="abc 咖啡茶", max_size=12), max_size=12)

@@ -17,8 +17,8 @@ from personavlm.memory_store import (
     UserKey,
     utc_now,
 )
-from personavlm.memory_store.lance import quoted
-from personavlm.memory_store.tables import uid_of
+from personavlm.memory_store.storage.lance import quoted
+from personavlm.memory_store.storage.tables import uid_of
 from tests.unit.memory_store.encoders import open_store
 
 # Names that quoting, patterns, paths or joining with a separator might take for something else.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from personavlm.memory_store import InvalidError, MemoryStore, NotFoundError, UserKey
-from personavlm.memory_store.media import MediaFolder
+from personavlm.memory_store.storage.media import MediaFolder
 
 NewUser = Callable[[], UserKey]
 

@@ -19,7 +19,7 @@ from personavlm.memory_store import (
     UserKey,
     Window,
 )
-from personavlm.memory_store.search import SUPERSEDED_PENALTY
+from personavlm.memory_store.retrieval.search import SUPERSEDED_PENALTY
 from tests.unit.memory_store.steps import day, ids, remember, say
 
 NewUser = Callable[[], UserKey]

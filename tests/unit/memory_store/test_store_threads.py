@@ -13,7 +13,7 @@ from personavlm.memory_store import (
     UserKey,
 )
 from personavlm.memory_store.cache import UserCache, UserState
-from personavlm.memory_store.search_index import SearchIndex
+from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.working_set import WorkingSet
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
 

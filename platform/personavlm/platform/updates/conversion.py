@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from personavlm.memory_store.lexical import terms
 from personavlm.memory_store.records import (
     Add,
     AnyMemory,
@@ -19,6 +18,7 @@ from personavlm.memory_store.records import (
     Turn,
     Update,
 )
+from personavlm.memory_store.retrieval.lexical import terms
 from personavlm.platform.updates.operations import (
     MAX_KEYWORDS,
     AddProposal,

@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from personavlm.memory_store.cache import UserState
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
-from personavlm.memory_store.lance import LanceTable, connect
-from personavlm.memory_store.media import MediaFolder
 from personavlm.memory_store.records import MemoryKind, UserKey
-from personavlm.memory_store.search_index import SearchIndex
-from personavlm.memory_store.tables import MEMORIES, PROFILE, PROGRESS, TURNS
-from personavlm.memory_store.vectors import VectorTable
+from personavlm.memory_store.retrieval.index import SearchIndex
+from personavlm.memory_store.storage.lance import LanceTable, connect
+from personavlm.memory_store.storage.media import MediaFolder
+from personavlm.memory_store.storage.tables import MEMORIES, PROFILE, PROGRESS, TURNS
+from personavlm.memory_store.storage.vectors import VectorTable
 from personavlm.memory_store.working_set import WorkingSet
 
 

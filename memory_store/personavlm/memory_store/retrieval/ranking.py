@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from personavlm.memory_store.encoder import TextEncoder, Vectors
-from personavlm.memory_store.lexical import CJK, Bm25, Mask, Scores, terms
+from personavlm.memory_store.retrieval.lexical import CJK, Bm25, Mask, Scores, terms
 
 PRIOR_STRENGTH = 20.0
 """How many texts of the user's own weigh as much as the prior."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from personavlm.memory_store.context import estimate_tokens
 from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.queries import Hit, SearchRequest, SearchResult, Window
-from personavlm.memory_store.ranking import QueryView
 from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, Turn
-from personavlm.memory_store.search_index import SearchIndex, images_of
+from personavlm.memory_store.retrieval.index import SearchIndex, images_of
+from personavlm.memory_store.retrieval.ranking import QueryView
 from personavlm.memory_store.times import microseconds, shifted
 from personavlm.memory_store.working_set import WorkingSet, event_known, memory_known
 

@@ -5,11 +5,11 @@ import numpy as np
 from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.queries import AsOf, SearchRequest, SearchResult
-from personavlm.memory_store.ranking import query_view
 from personavlm.memory_store.records import CoreMemory, MemoryKind, UserKey
-from personavlm.memory_store.search import Search
-from personavlm.memory_store.search_index import VectorKey
-from personavlm.memory_store.shard import Shard
+from personavlm.memory_store.retrieval.index import VectorKey
+from personavlm.memory_store.retrieval.ranking import query_view
+from personavlm.memory_store.retrieval.search import Search
+from personavlm.memory_store.storage.shard import Shard
 from personavlm.memory_store.working_set import WorkingSet
 
 NAME_KEY = "name"

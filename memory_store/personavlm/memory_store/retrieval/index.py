@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personavlm.memory_store.encoder import Vectors
-from personavlm.memory_store.ranking import Corpus
 from personavlm.memory_store.records import (
     AnyMemory,
     EpisodicMemory,
@@ -21,6 +20,7 @@ from personavlm.memory_store.records import (
     SemanticMemory,
     Turn,
 )
+from personavlm.memory_store.retrieval.ranking import Corpus
 from personavlm.memory_store.times import microseconds
 from personavlm.memory_store.working_set import WorkingSet
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors
-from personavlm.memory_store.lance import LanceTable
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.search_index import StoredVectors, VectorKey
-from personavlm.memory_store.tables import owner_columns, vectors_schema
+from personavlm.memory_store.retrieval.index import StoredVectors, VectorKey
+from personavlm.memory_store.storage.lance import LanceTable
+from personavlm.memory_store.storage.tables import owner_columns, vectors_schema
 
 
 class VectorTable:

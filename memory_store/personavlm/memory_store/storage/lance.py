@@ -13,7 +13,7 @@ from lancedb.index import BTree
 
 from personavlm.memory_store.errors import DamagedError
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.tables import Row, arrow_table, uid_of
+from personavlm.memory_store.storage.tables import Row, arrow_table, uid_of
 
 logger = logging.getLogger(__name__)
 

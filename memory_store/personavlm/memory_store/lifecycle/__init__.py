@@ -1,0 +1,1 @@
+"""What happens to records over their life: links, export, erasure, retention, backup."""

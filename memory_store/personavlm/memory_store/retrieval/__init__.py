@@ -1,0 +1,1 @@
+"""Finding in one user's records without a language model."""

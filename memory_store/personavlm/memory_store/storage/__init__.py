@@ -1,0 +1,1 @@
+"""Where records are kept: tables in LanceDB, the journal before them, media beside them."""
