@@ -1,4 +1,4 @@
-"""Working sets of the users seen last, within a bound on rows, and one lock per user."""
+"""Working sets of the users seen last, within a bound on memory, and one lock per user."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.working_set import WorkingSet
 
+EMPTY_BYTES = 20_000
 LOCKS = 512  # users share locks by hash: two who share one wait for each other now and then
 
 
@@ -20,6 +21,11 @@ class UserState:
     records: WorkingSet
     index: SearchIndex
 
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        return EMPTY_BYTES + self.records.nbytes + self.index.nbytes
+
 
 class UserCache:
     """Loads a user's state on first use and forgets the ones used longest ago.
@@ -28,13 +34,13 @@ class UserCache:
     lock is released; whoever comes next loads again, and so sees all that was committed.
     """
 
-    def __init__(self, load: Callable[[UserKey], UserState], max_rows: int) -> None:
-        self._load, self._max_rows = load, max_rows
+    def __init__(self, load: Callable[[UserKey], UserState], max_bytes: int) -> None:
+        self._load, self._max_bytes = load, max_bytes
         self._user_locks = [Lock() for _ in range(LOCKS)]
         self._lock = Lock()  # around all below
         self._states: OrderedDict[UserKey, UserState] = OrderedDict()
         self._weights: dict[UserKey, int] = {}
-        self._rows = 0
+        self._bytes = 0
 
     @contextmanager
     def hold(self, user: UserKey) -> Iterator[UserState]:
@@ -56,6 +62,11 @@ class UserCache:
         with self._lock:
             self._drop(user)
 
+    def size(self) -> tuple[int, int]:
+        """How many users are held, and about how many bytes."""
+        with self._lock:
+            return len(self._states), self._bytes
+
     def clear(self) -> None:
         """Forget everybody."""
         with self._lock:
@@ -67,12 +78,12 @@ class UserCache:
             if user not in self._states:
                 return
             self._states.move_to_end(user)
-            weight = len(self._states[user].records) + 1
-            self._rows += weight - self._weights.get(user, 0)
+            weight = self._states[user].nbytes
+            self._bytes += weight - self._weights.get(user, 0)
             self._weights[user] = weight
-            while len(self._states) > 1 and self._rows > self._max_rows:
+            while len(self._states) > 1 and self._bytes > self._max_bytes:
                 self._drop(next(iter(self._states)))
 
     def _drop(self, user: UserKey) -> None:
         if self._states.pop(user, None):
-            self._rows -= self._weights.pop(user, 0)
+            self._bytes -= self._weights.pop(user, 0)

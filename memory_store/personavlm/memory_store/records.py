@@ -241,6 +241,23 @@ class Delete:
 Operation = Add | Update | Delete
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeLink:
+    """Two episodes of one user that belong to one thread, beyond the paper. ``related`` is the older one.
+
+    ``shared`` is the evidence: the names or words that both speak of; ``score`` in (0, 1] says how much.
+    ``source`` is the step that made it.
+    """
+
+    episode: str
+    related: str
+    shared: tuple[str, ...]
+    score: float
+    source: str
+    event_time: datetime
+    recorded_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far the update stage has come for one user, stored with the data.

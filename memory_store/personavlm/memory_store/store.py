@@ -36,19 +36,19 @@ from personavlm.memory_store.turns import turn_of
 from personavlm.memory_store.working_set import WorkingSet, event_known
 
 SESSION_GAP = timedelta(minutes=60)
-CACHED_ROWS = 100_000  # of all users, at 3 to 5 kB each with their vectors
+CACHE_MB = 512.0
 
 
 class MemoryStore:
     """Everything that the platform remembers. There is no call that reads without a ``UserKey``."""
 
     def __init__(
-        self, shard: Shard, session_gap: timedelta, clock: Callable[[], datetime], cached_rows: int
+        self, shard: Shard, session_gap: timedelta, clock: Callable[[], datetime], cache_mb: float
     ) -> None:
         self._shard = shard
         self._session_gap = session_gap
         self._clock = clock
-        self._cache = UserCache(shard.load, cached_rows)
+        self._cache = UserCache(shard.load, int(cache_mb * 2**20))
         self._retriever = Retriever(shard, self._cache)
 
     @classmethod
@@ -60,17 +60,18 @@ class MemoryStore:
         image_encoder: ImageEncoder,
         session_gap: timedelta = SESSION_GAP,
         clock: Callable[[], datetime] = utc_now,
-        cached_rows: int = CACHED_ROWS,
+        cache_mb: float = CACHE_MB,
     ) -> Self:
         """Open or create the store in the local folder ``uri``; torn writes are repaired.
 
         DamagedError where a table has no version left that can be read.
         """
-        return cls(Shard.open(Path(uri), text_encoder, image_encoder), session_gap, clock, cached_rows)
+        return cls(Shard.open(str(uri), text_encoder, image_encoder), session_gap, clock, cache_mb)
 
     def close(self) -> None:
         """Let go of what is held in memory. All that was written is on disk already."""
         self._cache.clear()
+        self._shard.writer.close()
 
     # turns
 
@@ -94,7 +95,7 @@ class MemoryStore:
                 turns = tuple(self._taken_in(user, draft, records, now) for draft in drafts)
                 new = records.turns[first:]
                 if new:
-                    self._shard.tables["turns"].append(user, [row_of(user, turn) for turn in new])
+                    self._shard.append(user, "turns", [row_of(user, turn) for turn in new])
             except BaseException:
                 if len(records.turns) > first:
                     self._cache.forget(user)
@@ -196,7 +197,7 @@ class MemoryStore:
             for operation in operations:
                 self._shard.media.require(user, operation.images if isinstance(operation, Add) else ())
             versions = Step(state.records, uid_of(user), kind, source, now).plan(operations)
-            self._commit(user, kind, memory_rows(user, source, versions, state.records.memory_rows[kind]))
+            self._commit(user, kind, memory_rows(user, source, versions, state.records.next_memory[kind]))
             state.records.add_memories(kind, source, versions)
             return versions
 
@@ -237,11 +238,11 @@ class MemoryStore:
             records = state.records
             if stored := records.profile_of_source(profile.source):
                 return stored
-            if profile.cause == "inferred" and profile.version != len(records.profiles):
+            if profile.cause == "inferred" and profile.version != records.next_version - 1:
                 return profile_of(records, None)
             profile = replace(
                 profile,
-                version=len(records.profiles) + 1,
+                version=records.next_version,
                 event_time=utc(profile.event_time),
                 recorded_at=records.not_before_last(utc(self._clock())),
             )
@@ -260,13 +261,13 @@ class MemoryStore:
         """Store how far the update stage has come."""
         with self._cache.hold(user) as state:
             if progress != state.records.progress:
-                row = row_of(user, progress) | {"sequence": state.records.progress_rows}
+                row = row_of(user, progress) | {"sequence": state.records.next_progress}
                 self._commit(user, "progress", [row])
                 state.records.add_progress(progress)
 
     def users(self) -> tuple[UserKey, ...]:
         """Everyone of whom anything is stored, in order of tenant and name."""
-        return self._shard.users()
+        return self._shard.directory.users()
 
     def index(self, user: UserKey) -> None:
         """Encode what has no vector yet and store the vectors, so that searches need not."""
@@ -293,7 +294,7 @@ class MemoryStore:
 
     def _commit(self, user: UserKey, table: str, rows: list[Row]) -> None:
         try:
-            self._shard.tables[table].append(user, rows)
+            self._shard.append(user, table, rows)
         except BaseException:
             self._cache.forget(user)  # whether it took effect, only the table knows
             raise

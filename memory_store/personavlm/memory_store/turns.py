@@ -14,7 +14,7 @@ def turn_of(draft: TurnDraft, records: WorkingSet, uid: str, gap: timedelta, now
     if not (draft.user_text.strip() or draft.assistant_text.strip() or draft.images):
         raise InvalidError("a turn needs a text or an image")
     event_time = _event_time(draft, records, now)
-    index = len(records.turns)
+    index = records.next_index
     words = (draft.user_text, draft.assistant_text, draft.client_id)
     id = f"t_{readable_digest(uid, index, event_time.isoformat(), *words)}"
     return Turn(

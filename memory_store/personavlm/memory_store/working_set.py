@@ -1,6 +1,6 @@
 """One user's records in memory: every turn, every version of every memory, profile and progress.
 
-It is filled from the tables on first use and told of every write after its commit. Reads filter it;
+It is filled from the store on first use and told of every write once that is durable. Reads filter it;
 "latest" and "as of" are reads. Not thread-safe: the user's lock is held around it.
 """
 
@@ -22,6 +22,10 @@ from personavlm.memory_store.records import (
     Turn,
 )
 from personavlm.memory_store.storage.tables import NO_MEMORY, Row, record_of
+
+ROW_BYTES = 1200
+"""What a record takes in memory beside its longer texts: the object, its ids and times, the maps to it."""
+MARK_BYTES = 300
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -56,21 +60,30 @@ class WorkingSet:
         self.turns: list[Turn] = []
         self.profiles: list[Profile] = []
         self.progress = Progress()
-        self.progress_rows = 0
-        self.memory_rows = dict.fromkeys(MemoryKind, 0)
+        self.next_progress = 0
+        self.next_memory = dict.fromkeys(MemoryKind, 0)
+        self.nbytes = 0
         self.versions_log: list[AnyMemory] = []  # of all memories, as they were taken in
         self._memories: dict[MemoryKind, dict[str, list[AnyMemory]]] = {kind: {} for kind in MemoryKind}
         self._kinds: dict[str, MemoryKind] = {}
         self._written: dict[tuple[MemoryKind, str], list[AnyMemory]] = {}
         self._turn_by_id: dict[str, Turn] = {}
+        self._positions: dict[str, int] = {}
         self._turn_by_client_id: dict[str, Turn] = {}
         self._sessions: dict[str, list[Turn]] = {}
         self._newest: Turn | None = None
         self._last_recorded = EPOCH
 
-    def __len__(self) -> int:
-        """Rows held: the measure of what the working set weighs."""
-        return len(self.turns) + len(self.profiles) + self.progress_rows + sum(self.memory_rows.values())
+    @property
+    def next_index(self) -> int:
+        """The index of the next turn. Erased turns leave gaps that are not filled again."""
+        last = self.turns[-1].index + 1 if self.turns else 0
+        return max(last, self.progress.turns, self.progress.consolidated)
+
+    @property
+    def next_version(self) -> int:
+        """The version of the next profile."""
+        return self.profiles[-1].version + 1 if self.profiles else 1
 
     # filling
 
@@ -86,11 +99,14 @@ class WorkingSet:
             self.add_profile(record_of(Profile, row))
         for row in _rows(progress, "sequence"):
             self.add_progress(record_of(Progress, row))
+            self.next_progress = row["sequence"] + 1
 
     def add_turn(self, turn: Turn) -> None:
         """Take in the next turn."""
+        self._positions[turn.id] = len(self.turns)
         self.turns.append(turn)
         self._turn_by_id[turn.id] = turn
+        self.nbytes += ROW_BYTES + len(turn.user_text) + len(turn.assistant_text) + len(turn.thinking)
         if turn.client_id:
             self._turn_by_client_id[turn.client_id] = turn
         self._sessions.setdefault(turn.session, []).append(turn)
@@ -102,9 +118,9 @@ class WorkingSet:
         """Take in rows of one memory table, the marks of steps that wrote nothing among them."""
         for row in rows:
             self._written.setdefault((kind, row["source"]), [])
-            if row["id"] == NO_MEMORY:
-                self.memory_rows[kind] += 1
-            else:
+            self.next_memory[kind] = max(self.next_memory[kind], row["sequence"] + 1)
+            self.nbytes += MARK_BYTES
+            if row["id"] != NO_MEMORY:
                 self._add_memory(record_of(_TYPES[kind], row))
 
     def add_memories(self, kind: MemoryKind, source: str, versions: Sequence[AnyMemory]) -> None:
@@ -112,25 +128,26 @@ class WorkingSet:
         self._written.setdefault((kind, source), [])
         for memory in versions:
             self._add_memory(memory)
-        if not versions:
-            self.memory_rows[kind] += 1
+        self.next_memory[kind] += max(len(versions), 1)
+        self.nbytes += MARK_BYTES
 
     def add_profile(self, profile: Profile) -> None:
         """Take in the next version of the profile."""
         self.profiles.append(profile)
+        self.nbytes += ROW_BYTES
         self._last_recorded = max(self._last_recorded, profile.recorded_at)
 
     def add_progress(self, progress: Progress) -> None:
         """Take in how far the update stage got."""
         self.progress = progress
-        self.progress_rows += 1
+        self.next_progress += 1
 
     def _add_memory(self, memory: AnyMemory) -> None:
         self._memories[memory.kind].setdefault(memory.id, []).append(memory)
         self._kinds[memory.id] = memory.kind
         self.versions_log.append(memory)
         self._written[memory.kind, memory.source].append(memory)
-        self.memory_rows[memory.kind] += 1
+        self.nbytes += ROW_BYTES + len(memory.text) + len(memory.reason)
         self._last_recorded = max(self._last_recorded, memory.recorded_at)
 
     # reading
@@ -142,6 +159,10 @@ class WorkingSet:
     def turn(self, id: str) -> Turn | None:
         """The turn with this id."""
         return self._turn_by_id.get(id)
+
+    def position(self, turn: Turn) -> int:
+        """Where the turn stands in ``turns``."""
+        return self._positions[turn.id]
 
     def profile_of_source(self, source: str) -> Profile | None:
         """The version that a step stored before."""

@@ -12,7 +12,7 @@ from personavlm.memory_store import (
     TurnDraft,
     UserKey,
 )
-from personavlm.memory_store.cache import UserCache, UserState
+from personavlm.memory_store.cache import EMPTY_BYTES, UserCache, UserState
 from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.working_set import WorkingSet
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
@@ -20,14 +20,14 @@ from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_stor
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def small_store(folder: Path, cached_rows: int) -> MemoryStore:
+def small_store(folder: Path, cache_mb: float) -> MemoryStore:
     return MemoryStore.open(
-        folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), cached_rows=cached_rows
+        folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), cache_mb=cache_mb
     )
 
 
 def test_threads_lose_nothing_though_users_are_forgotten_and_loaded_again(tmp_path: Path) -> None:
-    store = small_store(tmp_path, cached_rows=10)
+    store = small_store(tmp_path, cache_mb=0.1)
     users = [UserKey("t", f"u{number}") for number in range(3)]
 
     def work(number: int) -> None:
@@ -49,7 +49,7 @@ def test_threads_lose_nothing_though_users_are_forgotten_and_loaded_again(tmp_pa
 
 
 def test_a_user_who_was_forgotten_reads_the_same(tmp_path: Path) -> None:
-    store = small_store(tmp_path, cached_rows=1)
+    store = small_store(tmp_path, cache_mb=0.01)
     users = [UserKey("t", f"u{number}") for number in range(3)]
     for round_ in range(3):
         for user in users:
@@ -64,7 +64,7 @@ def test_memory_holds_as_many_users_as_fit_the_ones_used_last() -> None:
         loaded.append(user.user)
         return UserState(WorkingSet(), SearchIndex(4, {}, {}))
 
-    cache = UserCache(load, max_rows=2)  # an empty working set counts as one row
+    cache = UserCache(load, max_bytes=2 * EMPTY_BYTES)
     for name in "aabbaccab":
         with cache.hold(UserKey("t", name)):
             pass

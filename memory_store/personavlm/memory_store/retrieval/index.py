@@ -105,6 +105,11 @@ class SearchIndex:
         self._image_ids: dict[str, None] = {}
         self._unsaved_images: dict[VectorKey, Vectors] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """About how much memory the index takes."""
+        return 4_000 * len(self._turn_of_text)
+
     def refresh(self, working_set: WorkingSet) -> None:
         """Take in what the working set got since the last call."""
         for turn in working_set.turns[self._turns_seen :]:
@@ -123,7 +128,7 @@ class SearchIndex:
         for field, text in (("user", said), ("assistant", turn.assistant_text)):
             if text.strip():
                 self.turns.add(turn.id, field, text)
-                self._turn_of_text.append(turn.index)
+                self._turn_of_text.append(len(self._turn_times))
         self._turn_times.append(microseconds(turn.event_time))
 
     def _add_memory(self, memory: AnyMemory) -> None:

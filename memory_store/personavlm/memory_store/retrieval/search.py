@@ -202,7 +202,7 @@ class Search:
         hits = self._episode_turns(episodes, eligible, scores)
         for hit in hits:
             assert isinstance(hit.item, Turn)
-            scores[hit.item.index] = -np.inf
+            scores[self._working_set.position(hit.item)] = -np.inf
         times = self._index.turn_arrays()[1]
         choice = choose(Candidates(scores, times, times), request.window, request.k_turns)
         if choice.widened:
@@ -222,7 +222,7 @@ class Search:
         for id in request.exclude:
             turn = self._working_set.turn(id)
             if turn:
-                eligible[turn.index] = False
+                eligible[self._working_set.position(turn)] = False
         turn_of_text = self._index.turn_arrays()[0]
         statistics = known[turn_of_text] if request.as_of else None
         corpus = self._index.turns.corpus
@@ -241,14 +241,17 @@ class Search:
         for episode in episodes:
             for id in episode.item.evidence if isinstance(episode.item, EpisodicMemory) else ():
                 turn = self._working_set.turn(id)
-                if turn and eligible[turn.index] and (episode.outside_window or _inside(turn, window)):
+                if turn is None or not eligible[self._working_set.position(turn)]:
+                    continue
+                if episode.outside_window or _inside(turn, window):
                     found[turn.id] = turn
         hits: list[Hit] = []
         budget = self._request.turns_token_budget
-        for turn in sorted(found.values(), key=lambda turn: (-scores[turn.index], turn.event_time)):
+        position = self._working_set.position
+        for turn in sorted(found.values(), key=lambda turn: (-scores[position(turn)], turn.event_time)):
             if estimate_tokens(turn) <= budget:
                 budget -= estimate_tokens(turn)
-                score = float(scores[turn.index])
+                score = float(scores[position(turn)])
                 no_text = score == -np.inf
                 hits.append(Hit(turn, "turn", 0.0 if no_text else score, not _inside(turn, window)))
         return hits

@@ -1,7 +1,8 @@
-"""One append-only LanceDB table: open with repair, append, read one user's rows, compact."""
+"""One append-only LanceDB table: open with repair, append, read one user's rows, compact, rewrite."""
 
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -9,28 +10,31 @@ from typing import Any, Self
 
 import lancedb
 import pyarrow as pa
+import pyarrow.compute as pc
 from lancedb.index import BTree
 
 from personavlm.memory_store.errors import DamagedError
-from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.storage.tables import Row, arrow_table, uid_of
+from personavlm.memory_store.storage.gate import Gate
+from personavlm.memory_store.storage.table_files import TableFiles
 
 logger = logging.getLogger(__name__)
 
 FRAGMENTS_BEFORE_COMPACTION = 32  # a read costs about 0.16 ms for each fragment
 KEEP_VERSIONS = timedelta(minutes=10)  # far longer than the longest read of an older version
+NO_VERSION_YET = timedelta(days=36_500)
+REWRITTEN_AT_ONCE = 20_000  # rows in memory while a table is sorted
 INDEX_CACHE_BYTES = METADATA_CACHE_BYTES = 128 << 20
 
-# What lancedb raises for files that are missing, cut short or filled with zeros.
-_UNREADABLE = (RuntimeError, ValueError, OSError)
+# What lancedb raises for files that are missing, cut short or filled with zeros, and for a full disk.
+UNREADABLE = (RuntimeError, ValueError, OSError)
 
 
-def connect(folder: Path) -> Any:  # noqa: ANN401 - lancedb has no types
+def connect(uri: str, options: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - lancedb has no types
     """A connection whose caches stay within bounds."""
     session = lancedb.Session(
         index_cache_size_bytes=INDEX_CACHE_BYTES, metadata_cache_size_bytes=METADATA_CACHE_BYTES
     )
-    return lancedb.connect(folder, session=session)
+    return lancedb.connect(uri, session=session, storage_options=options)
 
 
 def quoted(text: str) -> str:
@@ -38,70 +42,170 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-class LanceTable:
-    """Rows of all users. Safe with threads: appends take turns, reads see the newest version."""
+def any_of(column: str, values: Sequence[str]) -> str:
+    """An SQL condition: the column holds one of the values; false for none."""
+    return f"{column} IN ({', '.join(map(quoted, values))})" if values else "false"
 
-    def __init__(self, table: Any, schema: pa.Schema, owners: set[UserKey]) -> None:  # noqa: ANN401
+
+class LanceTable:
+    """Rows of all users. Safe with threads: writers take turns, reads see the newest version."""
+
+    def __init__(self, table: Any, schema: pa.Schema, files: TableFiles | None) -> None:  # noqa: ANN401
         self._table = table
         self._schema = schema
-        self._owners = owners
+        self._files = files
         self._writer = Lock()
+        self._gate = Gate()
+        self._unsorted = 0  # rows added since the last rewrite, as far as this process knows
 
     @classmethod
-    def open(cls, connection: Any, folder: Path, name: str, schema: pa.Schema) -> Self:  # noqa: ANN401
-        """Open or create the table. A head version that cannot be read is set aside first.
+    def open(cls, connection: Any, name: str, schema: pa.Schema, folder: Path | None) -> Self:  # noqa: ANN401
+        """Open or create the table. ``folder`` is the database's where it is a local one: there, a head
+        version that cannot be read is set aside first.
 
         DamagedError where no version can be read; all files are then left as they were.
         """
-        table_folder = folder / f"{name}.lance"
-        set_aside: list[Path] = []
-        while heads := _manifests(table_folder):
-            try:
-                table = connection.open_table(name)
-                owners = _owners(table, schema)
-            except _UNREADABLE as error:
-                set_aside.append(_set_aside(heads[0]))
-                logger.warning("%s: version %s cannot be read: %s", name, heads[0].stem, error)
-            else:
-                _repair_index(table)
-                return cls(table, schema, owners)
-        if set_aside and not _holds_nothing(set_aside):
-            for path in set_aside:
-                path.rename(path.with_suffix(""))
-            raise DamagedError(f"no version of the table {name} can be read")
-        table = connection.create_table(name, schema=schema)
-        table.create_index("uid", config=BTree())
-        return cls(table, schema, set())
+        files = TableFiles(folder / f"{name}.lance") if folder else None
+        table = _repaired(connection, name, schema, files.folder) if files else _existing(connection, name)
+        if table is None:
+            table = connection.create_table(name, schema=schema)
+            table.create_index("uid", config=BTree())
+        elif table.schema.names != schema.names:
+            raise DamagedError(
+                f"the table {name} has the columns {table.schema.names}: another version of this program "
+                "wrote it; export its users there and import them here"
+            )
+        else:
+            _repair_index(table)
+        if files:
+            files.sync()
+        return cls(table, schema, files)
 
     @property
-    def owners(self) -> frozenset[UserKey]:
-        """Users who have a row here."""
-        with self._writer:
-            return frozenset(self._owners)
+    def schema(self) -> pa.Schema:
+        """Columns of the table."""
+        return self._schema
 
-    def append(self, user: UserKey, rows: Sequence[Row]) -> None:
-        """Commit the rows of one user in one step: all of them or none."""
-        table = arrow_table(rows, self._schema)
-        with self._writer:
-            # Before the commit: should it raise after it took effect, the rows must not stay unseen.
-            self._owners.add(user)
-            self._table.add(table)
+    @property
+    def version(self) -> int:
+        """Number of the newest version."""
+        return int(self._table.version)
 
-    def read(self, user: UserKey) -> pa.Table:
+    def add(self, rows: pa.Table) -> None:
+        """Commit the rows in one step, all or none; on a local disk they outlive a loss of power."""
+        with self._writer:
+            self._table.add(rows)
+            self._unsorted += rows.num_rows
+            self._sync()
+
+    def read(self, uid: str) -> pa.Table:
         """All rows of one user, in no particular order."""
-        with self._writer:
-            if user not in self._owners:
-                return self._schema.empty_table()
-        return self._table.search().where(f"uid = {quoted(uid_of(user))}").limit(None).to_arrow()
+        return self.find(f"uid = {quoted(uid)}")
+
+    def find(self, condition: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows that meet an SQL condition, in no particular order."""
+        with self._gate.shared():
+            return (
+                self._table.search()
+                .where(condition)
+                .select(list(columns or self._schema.names))
+                .limit(None)
+                .to_arrow()
+            )
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all rows."""
+        with self._gate.shared():
+            return self._table.search().select(list(names)).limit(None).to_arrow()
+
+    def last_seq(self) -> int:
+        """The greatest ``seq`` of a row, 0 without rows."""
+        return int(pc.max(self.columns(["seq"])["seq"]).as_py() or 0)
+
+    def rows(self) -> int:
+        """How many rows the table holds."""
+        return int(self._table.count_rows())
 
     def fragments(self) -> int:
         """How many pieces the table consists of; each append adds one."""
         return int(self._table.stats()["fragment_stats"]["num_fragments"])
 
     def compact(self) -> None:
-        """Join small fragments, index new rows, drop old versions. Appends may go on meanwhile."""
-        if self.fragments() >= FRAGMENTS_BEFORE_COMPACTION:
+        """Join small fragments, index new rows, drop old versions. Reads may go on meanwhile.
+
+        New files are flushed before the old ones that they replace may go.
+        """
+        with self._writer:
+            self._table.optimize(cleanup_older_than=NO_VERSION_YET)
+            self._sync()
             self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
+            self._sync()
+
+    def mostly_unsorted(self) -> bool:
+        """Whether a quarter of the rows has come since they were last sorted by user."""
+        return self._unsorted >= REWRITTEN_AT_ONCE and self._unsorted * 4 >= self.rows()
+
+    def rewrite(self, *, without: str = "false") -> int:
+        """Sort all rows by user and time of writing, which makes a user's load three times as fast.
+
+        Rows that meet the SQL condition ``without`` are left out: how many. Every older version and every
+        file of it is gone afterwards, so nothing of those rows is left on the disk. Appends wait; reads
+        wait for the last step only.
+        """
+        with self._writer:
+            order = self._table.search().select(["uid", "seq"]).with_row_id(True).limit(None).to_arrow()
+            leave = self._table.search().where(without).select(["seq"]).with_row_id(True).limit(None)
+            left_out = leave.to_arrow()["_rowid"]
+            order = order.filter(pc.invert(pc.is_in(order["_rowid"], left_out)))
+            order = order.sort_by([("uid", "ascending"), ("seq", "ascending")])
+            self._table.add(self._in_order(order["_rowid"].to_pylist()), mode="overwrite")
+            self._table.create_index("uid", config=BTree(), replace=True)
+            self._sync()
+            with self._gate.exclusive():
+                self._forget_versions()
+            self._unsorted = 0
+            return len(left_out)
+
+    def _in_order(self, row_ids: list[int]) -> pa.RecordBatchReader:
+        def batches() -> Iterator[pa.RecordBatch]:
+            for first in range(0, len(row_ids), REWRITTEN_AT_ONCE):
+                part = self._table.take_row_ids(row_ids[first : first + REWRITTEN_AT_ONCE])
+                yield from part.to_arrow().select(self._schema.names).cast(self._schema).to_batches()
+
+        return pa.RecordBatchReader.from_batches(self._schema, batches())
+
+    def _forget_versions(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it warns of readers: the gate keeps them out
+            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        self._sync()
+
+    def _sync(self) -> None:
+        if self._files:
+            self._files.sync()
+
+
+def _existing(connection: Any, name: str) -> Any | None:  # noqa: ANN401
+    return connection.open_table(name) if name in connection.list_tables().tables else None
+
+
+def _repaired(connection: Any, name: str, schema: pa.Schema, folder: Path) -> Any | None:  # noqa: ANN401
+    """The newest version that can be read; None where there is no table, or no more than its beginning."""
+    set_aside: list[Path] = []
+    while heads := _manifests(folder):
+        try:
+            table = connection.open_table(name)
+            table.search().select(["seq"]).limit(None).to_arrow()  # opens every data file
+        except UNREADABLE as error:
+            set_aside.append(_set_aside(heads[0]))
+            logger.warning("%s: version %s cannot be read: %s", name, heads[0].stem, error)
+        else:
+            return table
+    if set_aside and not _holds_nothing(set_aside):
+        for path in set_aside:
+            path.rename(path.with_suffix(""))
+        raise DamagedError(f"no version of the table {name} can be read")
+    return None
 
 
 def _manifests(table_folder: Path) -> list[Path]:
@@ -118,23 +222,12 @@ def _holds_nothing(set_aside: list[Path]) -> bool:
     return [path.name.split(".")[0] for path in set_aside] == [str(2**64 - 2)]
 
 
-def _owners(table: Any, schema: pa.Schema) -> set[UserKey]:  # noqa: ANN401
-    """Users with rows; reading them opens every data file. ValueError for a foreign schema."""
-    if table.schema.names != schema.names:
-        raise ValueError(f"its columns are {table.schema.names}")
-    pairs = table.search().select(["tenant", "user"]).limit(None).to_arrow().group_by(["tenant", "user"])
-    found = pairs.aggregate([])
-    return {
-        UserKey(*pair) for pair in zip(found["tenant"].to_pylist(), found["user"].to_pylist(), strict=True)
-    }
-
-
 def _repair_index(table: Any) -> None:  # noqa: ANN401
     """Build the index on ``uid`` where it is missing or cannot be read."""
     if table.list_indices():
         try:
             table.search().where("uid = ''").limit(1).to_arrow()
             return
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             logger.warning("%s: its index cannot be read: %s", table.name, error)
     table.create_index("uid", config=BTree(), replace=True)

@@ -1,21 +1,33 @@
 """Arrow schemas of the tables, and the way between rows and records.
 
-Column names are the records' field names, so a record becomes a row by ``asdict``. Every row also says
-whose it is: ``uid`` joins tenant and user for filters, both stand beside it in the clear.
+Column names are the records' field names. Every row also says whose it is (``uid`` joins tenant and user
+for filters, both stand beside it) and who wrote it when: ``epoch`` numbers the shard's writers, ``seq`` its
+writes; all rows of one write share a ``seq``. ``sealed`` holds the encrypted content of a row, if it is.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from personavlm.memory_store.errors import InvalidError
-from personavlm.memory_store.records import AnyMemory, ImageRef, MemoryKind, Profile, Progress, Turn, UserKey
+from personavlm.memory_store.records import (
+    AnyMemory,
+    EpisodeLink,
+    ImageRef,
+    MemoryKind,
+    Profile,
+    Progress,
+    Turn,
+    UserKey,
+)
 
 Row = dict[str, Any]
-Record = Turn | AnyMemory | Profile | Progress
+Record = Turn | AnyMemory | Profile | EpisodeLink | Progress
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -31,7 +43,14 @@ _IMAGES = pa.list_(
         }
     )
 )
-_OWNER = {"uid": pa.string(), "tenant": pa.string(), "user": pa.string()}
+_OWNER = {
+    "uid": pa.string(),
+    "tenant": pa.string(),
+    "user": pa.string(),
+    "epoch": pa.int64(),
+    "seq": pa.int64(),
+    "sealed": pa.binary(),
+}
 _MEMORY = {
     **_OWNER,
     "sequence": pa.int64(),  # counts this user's rows in this table: the order of writing
@@ -96,7 +115,29 @@ PROGRESS = pa.schema({**_OWNER, "sequence": pa.int64(), "turns": pa.int64(), "co
 NO_MEMORY = ""
 """The id in a row that says only that its source was applied and wrote nothing."""
 
-_BESIDE_RECORD = ("uid", "tenant", "user", "sequence")
+LINKS = pa.schema(
+    {
+        **_OWNER,
+        "episode": pa.string(),
+        "related": pa.string(),
+        "shared": _STRINGS,
+        "score": pa.float64(),
+        "source": pa.string(),
+        "event_time": _TIME,
+        "recorded_at": _TIME,
+    }
+)
+
+RECORDS: dict[str, pa.Schema] = {
+    "turns": TURNS,
+    **MEMORIES,
+    "profile": PROFILE,
+    "progress": PROGRESS,
+    "links": LINKS,
+}
+"""The tables of records. Vectors stand in tables of their own, one for each encoder."""
+
+_BESIDE_RECORD = (*_OWNER, "sequence")
 
 
 def vectors_schema(dim: int) -> pa.Schema:
@@ -111,6 +152,11 @@ def uid_of(user: UserKey) -> str:
     return f"{len(user.tenant)}:{user.tenant}{user.user}"
 
 
+def owner_of(row: Mapping[str, Any]) -> UserKey:
+    """Whose row it is."""
+    return UserKey(row["tenant"], row["user"])
+
+
 def owner_columns(user: UserKey) -> Row:
     """The columns that say whose row it is."""
     return {"uid": uid_of(user), "tenant": user.tenant, "user": user.user}
@@ -118,7 +164,16 @@ def owner_columns(user: UserKey) -> Row:
 
 def row_of(user: UserKey, record: Record) -> Row:
     """The record as a row of ``user``."""
-    return {**owner_columns(user), **asdict(record)}
+    row: Row = owner_columns(user)
+    for name in _names(type(record)):
+        value = getattr(record, name)
+        row[name] = [asdict(image) for image in value] if name == "images" else value
+    return row
+
+
+@cache
+def _names(record: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record))
 
 
 def memory_rows(user: UserKey, source: str, versions: Sequence[AnyMemory], first: int) -> list[Row]:
@@ -130,8 +185,8 @@ def memory_rows(user: UserKey, source: str, versions: Sequence[AnyMemory], first
 
 def record_of(type_: type[AnyRecord], row: Mapping[str, Any]) -> AnyRecord:
     """The record that ``row_of`` made this row from; columns beside the record are left out."""
-    fields = {name: _field(name, value) for name, value in row.items() if name not in _BESIDE_RECORD}
-    return type_(**fields)
+    values = {name: _field(name, value) for name, value in row.items() if name not in _BESIDE_RECORD}
+    return type_(**values)
 
 
 def _field(name: str, value: Any) -> Any:  # noqa: ANN401 - as wide as a column
@@ -143,8 +198,22 @@ def _field(name: str, value: Any) -> Any:  # noqa: ANN401 - as wide as a column
 
 
 def arrow_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
-    """Rows as an Arrow table. InvalidError where a text is not valid Unicode (a lone surrogate)."""
+    """Rows as an Arrow table, null where a row lacks a column.
+
+    InvalidError where a text is not valid Unicode (a lone surrogate).
+    """
     try:
-        return pa.Table.from_pylist(rows, schema=schema)
+        columns = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
     except UnicodeEncodeError as error:
         raise InvalidError("a text holds half of a surrogate pair and is not valid Unicode") from error
+    return pa.table(columns, schema=schema)
+
+
+def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
+    if (
+        pa.types.is_fixed_size_list(type_)
+        and values
+        and all(isinstance(value, np.ndarray) for value in values)
+    ):
+        return pa.FixedSizeListArray.from_arrays(np.concatenate(values), type=type_)
+    return pa.array(values, type_)

@@ -1,0 +1,52 @@
+"""Durability by commit: a write counts once its LanceDB commit does. For object storage.
+
+What this promises there: an acknowledged write survives the loss of the process, of the machine and of its
+disks, as far as the object store keeps what it accepted.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from personavlm.memory_store.storage.fence import Fence
+from personavlm.memory_store.storage.group_commit import GroupCommit
+from personavlm.memory_store.storage.lance import LanceTable
+from personavlm.memory_store.storage.tables import Row, arrow_table
+from personavlm.memory_store.storage.writes import Backlog, Write, payload_of
+
+
+class CommitWriter:
+    """A ``Writer`` without a tail: whatever queued during the last commit goes into the next one."""
+
+    def __init__(self, tables: Mapping[str, LanceTable], fence: Fence) -> None:
+        self._tables, self._fence = tables, fence
+        self._seq = max((table.last_seq() for table in tables.values()), default=0)
+        self._group = GroupCommit(self._commit)
+
+    def write(self, write: Write) -> None:
+        """Return once LanceDB has committed it and the epoch was still ours after that."""
+        payload_of(write.rows)  # what cannot be written must not fail the others of its group
+        self._group.submit(write)
+
+    def _commit(self, group: Sequence[Write]) -> None:
+        by_table: dict[str, list[Row]] = defaultdict(list)
+        for write in group:
+            self._seq += 1
+            write.place(self._fence.epoch, self._seq)
+            by_table[write.table].extend(write.rows)
+        for name, rows in by_table.items():
+            self._tables[name].add(arrow_table(rows, self._tables[name].schema))
+        self._fence.check()
+
+    def tail(self, table: str, uid: str) -> Sequence[Write]:
+        """Nothing: the tables have everything."""
+        return ()
+
+    def backlog(self) -> Backlog:
+        """Nothing."""
+        return Backlog()
+
+    def flush(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""

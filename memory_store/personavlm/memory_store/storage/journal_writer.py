@@ -1,0 +1,130 @@
+"""Durability by journal: a write counts once SQLite has it on the disk; the tables get it in batches.
+
+What this promises on a local disk: an acknowledged write survives the loss of the process and of power.
+It does not survive the loss of the disk.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from threading import Lock, Thread
+
+from personavlm.memory_store.storage.group_commit import GroupCommit
+from personavlm.memory_store.storage.journal import Entry, Journal
+from personavlm.memory_store.storage.lance import UNREADABLE, LanceTable
+from personavlm.memory_store.storage.tables import Row, arrow_table, owner_of, uid_of
+from personavlm.memory_store.storage.tail import Tail
+from personavlm.memory_store.storage.writes import Backlog, Write, payload_of, rows_of
+
+logger = logging.getLogger(__name__)
+
+DRAIN_ROWS = 4_000
+DRAIN_AFTER_S = 1.0
+TAIL_ROWS = 50_000
+PATIENCE_S = 10.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
+
+
+class JournalWriter:
+    """A ``Writer``. A thread of its own moves the tail into the tables."""
+
+    def __init__(
+        self, journal: Journal, tables: Mapping[str, LanceTable], epoch: int, *, tail_rows: int = TAIL_ROWS
+    ) -> None:
+        self._journal, self._tables, self._epoch = journal, tables, epoch
+        self._tail = Tail(tail_rows, PATIENCE_S)
+        self._group = GroupCommit(self._commit)
+        self._draining = Lock()
+        self._stored = {name: table.last_seq() for name, table in tables.items()}
+        self._seq = max(self._stored.values(), default=0)
+        self._replay()
+        self._thread = Thread(target=self._run, name="drain", daemon=True)
+        self._thread.start()
+
+    def _replay(self) -> None:
+        """Take up what an earlier process acknowledged and did not get into the tables."""
+        for entry in self._journal.entries():
+            self._seq = max(self._seq, entry.seq)
+            if entry.seq > self._stored[entry.table]:
+                rows = rows_of(entry.payload, self._tables[entry.table].schema)
+                write = Write(entry.table, owner_of(rows[0]), rows, payload=entry.payload)
+                write.place(self._epoch, entry.seq)
+                self._tail.extend([write])
+
+    def write(self, write: Write) -> None:
+        """Return once the journal has it on the disk; at once for derived data."""
+        if write.kept:
+            write.payload = payload_of(write.rows)
+        rows = len(write.rows)
+        self._tail.reserve(rows)
+        try:
+            self._group.submit(write)
+        finally:
+            self._tail.release(rows)
+
+    def _commit(self, group: Sequence[Write]) -> None:
+        entries = []
+        for write in group:
+            self._seq += 1
+            write.place(self._epoch, self._seq)
+            if write.kept:
+                entries.append(Entry(write.seq, write.table, uid_of(write.user), write.payload))
+        if entries:
+            self._journal.append(entries)
+        self._tail.extend(group)
+
+    def tail(self, table: str, uid: str) -> Sequence[Write]:
+        """This user's writes that may not be in the table yet."""
+        return self._tail.of(table, uid)
+
+    def backlog(self) -> Backlog:
+        """How much is not in the tables yet."""
+        return self._tail.backlog()
+
+    def flush(self) -> None:
+        """Move the tail into the tables now. What LanceDB raises."""
+        with self._draining:
+            writes = self._tail.all()
+            if not writes:
+                return
+            by_table: dict[str, list[Row]] = defaultdict(list)
+            for write in writes:
+                if write.seq > self._stored[write.table]:
+                    by_table[write.table].extend(write.rows)
+            last = writes[-1].seq
+            for name, rows in by_table.items():
+                self._add(name, rows)
+                self._stored[name] = last
+            self._journal.drop_through(last)
+            self._tail.drop_through(last)
+
+    def _add(self, name: str, rows: list[Row]) -> None:
+        table = self._tables[name]
+        try:
+            table.add(arrow_table(rows, table.schema))
+        except UNREADABLE:
+            self._stored[name] = table.last_seq()  # whether it took effect, only the table knows
+            raise
+
+    def _run(self) -> None:
+        delay = FIRST_RETRY_S
+        while self._tail.wait_due(DRAIN_ROWS, DRAIN_AFTER_S):
+            try:
+                self.flush()
+            except UNREADABLE as error:
+                logger.error("the journal cannot be moved into the tables, trying again: %s", error)
+                self._tail.failure = str(error)
+                self._tail.pause(delay)
+                delay = min(2 * delay, LAST_RETRY_S)
+            else:
+                self._tail.failure, delay = "", FIRST_RETRY_S
+
+    def close(self) -> None:
+        """Move what is left into the tables; what cannot be moved stays in the journal."""
+        self._tail.close()
+        self._thread.join()
+        try:
+            self.flush()
+        except UNREADABLE as error:
+            logger.error("the journal could not be moved into the tables: %s", error)
+        self._journal.close()
