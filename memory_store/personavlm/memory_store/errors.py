@@ -4,7 +4,15 @@ StoreError
 ├── NotFoundError      no such turn, memory or media for this user
 ├── OutOfOrderError    a turn older than the user's newest
 ├── InvalidError       an operation that the current state does not admit
-└── DamagedError       a table that could not be repaired at open
+├── DamagedError       a table or file that could not be repaired at open
+├── StorageError       the object store failed, refused or could not be reached
+├── UnsafeStorageError the object store ignores conditional writes
+├── InUseError         another writer has the folder open
+├── LostEpochError     this process is no longer the writer
+├── MovedError         this shard is not the user's home any more
+└── BusyError          a bound was reached or a bucket moves: try again
+
+The errors of files by key stand with their protocol in ``storage/objects.py``.
 """
 
 
@@ -25,4 +33,28 @@ class InvalidError(StoreError):
 
 
 class DamagedError(StoreError):
-    """A table has no version left that can be read."""
+    """A table has no version left that can be read, or a file of the store makes no sense."""
+
+
+class StorageError(StoreError):
+    """The object store failed, refused or could not be reached; the message is its own."""
+
+
+class UnsafeStorageError(StoreError):
+    """The object store ignores conditional writes: two writers would lose acknowledged rows in silence."""
+
+
+class InUseError(StoreError):
+    """Another writer has this folder open."""
+
+
+class LostEpochError(StoreError):
+    """Another writer has taken over; nothing more may be acknowledged here."""
+
+
+class MovedError(StoreError):
+    """The user's home is another shard now."""
+
+
+class BusyError(StoreError):
+    """A bound was reached, or the user's bucket is on the move. The same call may succeed soon."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from personavlm.memory_store import InvalidError, MemoryStore, NotFoundError, UserKey
+from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
 
 NewUser = Callable[[], UserKey]
@@ -40,17 +41,9 @@ def test_other_data_is_refused(store: MemoryStore, new_user: NewUser, data: byte
 
 
 def test_names_of_users_stay_out_of_paths(tmp_path: Path) -> None:
-    media = MediaFolder(tmp_path)
+    media = MediaFolder(LocalObjects(tmp_path))
     user = UserKey("../..", "/etc/passwd\0")
     digest = media.put(user, b"x", "image/png")
     assert media.get(user, digest) == b"x"
-    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    (file,) = (path for path in (tmp_path / "media").rglob("*") if path.is_file())
     assert file.name == f"{digest}.png" and all(len(part) == 64 for part in file.parts[-3:-1])
-
-
-def test_files_that_were_not_finished_are_swept(tmp_path: Path) -> None:
-    unfinished = tmp_path / "tmp" / "half"
-    unfinished.parent.mkdir()
-    unfinished.write_bytes(b"ha")
-    MediaFolder(tmp_path)
-    assert not unfinished.exists()

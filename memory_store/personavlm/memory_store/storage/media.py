@@ -1,34 +1,44 @@
-"""Images as files named by their content, a folder for each user.
+"""Images as objects named by their content, a folder for each user.
 
-A file is written under another name, flushed, then renamed: under its own name it is always whole.
+An object is whole or absent, so an image that was not written to its end is not there at all.
 """
 
 import hashlib
-import os
 import re
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from personavlm.memory_store.errors import InvalidError, NotFoundError
 from personavlm.memory_store.records import ImageRef, UserKey
+from personavlm.memory_store.storage.local_objects import LocalObjects
+from personavlm.memory_store.storage.objects import MissingError, Objects
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class MediaFolder:
-    """``<folder>/<hash of tenant>/<hash of user>/<sha256>.<extension>``; unfinished files in ``tmp``.
+class Sealer(Protocol):
+    """Encryption at rest."""
 
-    Names of tenants and users are hashed, since they may hold anything, path separators included.
+    def seal_bytes(self, tenant: str, data: bytes) -> bytes:
+        """``data`` as it is stored."""
+
+    def open_bytes(self, tenant: str, data: bytes) -> bytes:
+        """The bytes that were sealed."""
+
+
+class MediaFolder:
+    """``media/<hash of tenant>/<hash of user>/<sha256>.<extension>``.
+
+    Names of tenants and users are hashed, since they may hold anything, path separators included. The
+    SHA-256 is that of the image itself; with a ``sealer`` the stored bytes are sealed for the tenant.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._unfinished = folder / "tmp"
-        self._unfinished.mkdir(parents=True, exist_ok=True)
-        for leftover in self._unfinished.iterdir():
-            leftover.unlink()
+    def __init__(self, objects: Objects | Path, sealer: Sealer | None = None) -> None:
+        # A folder named media is taken until every caller has objects at hand.
+        self._objects = LocalObjects(objects.parent) if isinstance(objects, Path) else objects
+        self._sealer = sealer
 
     def put(self, user: UserKey, data: bytes, media_type: str) -> str:
         """Store the bytes; their SHA-256 in hexadecimal. InvalidError for no data or another type."""
@@ -37,43 +47,68 @@ class MediaFolder:
         if media_type not in EXTENSIONS:
             raise InvalidError(f"images are {', '.join(EXTENSIONS)}, not {media_type!r}")
         sha256 = hashlib.sha256(data).hexdigest()
-        if self._find(user, sha256) is None:
-            self._write(self._of(user) / f"{sha256}{EXTENSIONS[media_type]}", data)
+        if not self._has(user, sha256):
+            stored = self._sealer.seal_bytes(user.tenant, data) if self._sealer else data
+            self._objects.put(f"{_folder(user)}/{sha256}{EXTENSIONS[media_type]}", stored)
         return sha256
 
     def get(self, user: UserKey, sha256: str) -> bytes:
         """The bytes of one of this user's images. NotFoundError."""
-        path = self._find(user, sha256)
-        if path is None:
-            raise NotFoundError(f"no image {sha256!r}")
-        return path.read_bytes()
+        for key in _keys(user, sha256):
+            try:
+                stored = self._objects.get(key)
+            except MissingError:
+                continue
+            return self._sealer.open_bytes(user.tenant, stored) if self._sealer else stored
+        raise NotFoundError(f"no image {sha256!r}")
 
     def require(self, user: UserKey, images: Sequence[ImageRef]) -> None:
         """InvalidError for an image that was never stored for this user."""
         for image in images:
-            if self._find(user, image.sha256) is None:
+            if not self._has(user, image.sha256):
                 raise InvalidError(f"the image {image.sha256!r} was never stored for this user")
 
-    def _of(self, user: UserKey) -> Path:
-        hashes = (hashlib.sha256(name.encode()).hexdigest() for name in (user.tenant, user.user))
-        return self._folder.joinpath(*hashes)
+    def list(self, user: UserKey) -> Iterator[tuple[str, str, int]]:
+        """SHA-256, extension (``.png``) and stored bytes of each of this user's images, in no set order."""
+        for key, size in self._objects.list(_folder(user)):
+            sha256, dot, extension = key.rpartition("/")[2].partition(".")
+            yield sha256, dot + extension, size
 
-    def _find(self, user: UserKey, sha256: str) -> Path | None:
-        if not _SHA256.fullmatch(sha256):
-            return None
-        paths = (self._of(user) / f"{sha256}{extension}" for extension in EXTENSIONS.values())
-        return next((path for path in paths if path.exists()), None)
+    def delete(self, user: UserKey, sha256: str) -> None:
+        """Remove one image; an absent one is fine."""
+        for key in _keys(user, sha256):
+            self._objects.delete(key)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._unfinished / uuid.uuid4().hex
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    def delete_user(self, user: UserKey) -> None:
+        """Remove all images of a user."""
+        for key, _ in list(self._objects.list(_folder(user))):
+            self._objects.delete(key)
+
+    def usage(self, user: UserKey) -> int:
+        """Stored bytes of a user's images."""
+        return sum(size for _, size in self._objects.list(_folder(user)))
+
+    def tenant_usage(self, tenant: str) -> int:
+        """Stored bytes of the images of all users of a tenant."""
+        return sum(size for _, size in self._objects.list(_tenant_folder(tenant)))
+
+    def _has(self, user: UserKey, sha256: str) -> bool:
+        return any(self._objects.size(key) is not None for key in _keys(user, sha256))
+
+
+def _tenant_folder(tenant: str) -> str:
+    return f"media/{_hash(tenant)}"
+
+
+def _folder(user: UserKey) -> str:
+    return f"{_tenant_folder(user.tenant)}/{_hash(user.user)}"
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _keys(user: UserKey, sha256: str) -> Iterator[str]:
+    """Where the image may be; nowhere for what is no digest."""
+    if _SHA256.fullmatch(sha256):
+        yield from (f"{_folder(user)}/{sha256}{extension}" for extension in EXTENSIONS.values())

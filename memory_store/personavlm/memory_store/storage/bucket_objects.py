@@ -1,0 +1,129 @@
+"""Objects in a bucket of an object store (S3 and what speaks its protocol; Google's) through obstore.
+
+Imports the package obstore, which only the extra ``s3`` installs: import this module only for a bucket.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError, UnknownConfigurationKeyError
+from obstore.store import from_url
+
+from personavlm.memory_store.errors import StorageError
+from personavlm.memory_store.storage.objects import (
+    ChangedError,
+    ExistsError,
+    MissingError,
+    Version,
+    checked_key,
+)
+
+# LanceDB takes these among its storage options; obstore wants them apart from those of the store itself.
+_CLIENT_OPTIONS = frozenset(
+    {
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "proxy_ca_certificate",
+        "proxy_excludes",
+        "proxy_url",
+        "timeout",
+        "user_agent",
+    }
+)
+_ONLY_LANCE = frozenset({"client_max_retries", "client_retry_timeout", "download_retry_count"})
+
+# A caller waits for each of these requests. Four retries take about two seconds of an outage.
+_RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+
+
+class BucketObjects:
+    """``<uri>/<key>`` for each object. ``options`` are LanceDB's ``storage_options``.
+
+    ValueError for an option that the store does not have.
+    """
+
+    def __init__(self, uri: str, options: Mapping[str, str]) -> None:
+        options = {name.lower(): value for name, value in options.items()}
+        client: Any = {name: value for name, value in options.items() if name in _CLIENT_OPTIONS}
+        config: Any = {
+            name: value for name, value in options.items() if name not in _CLIENT_OPTIONS | _ONLY_LANCE
+        }
+        self.uri = uri
+        try:
+            self._store = from_url(uri, config=config, client_options=client, retry_config=_RETRIES)
+        except UnknownConfigurationKeyError as error:
+            raise ValueError(f"{uri}: {error}") from error
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write the object, in place of an older one."""
+        with _translated(key):
+            obstore.put(self._store, checked_key(key), data)
+
+    def create(self, key: str, data: bytes) -> None:
+        """Write a new object. ExistsError."""
+        with _translated(key):
+            obstore.put(self._store, checked_key(key), data, mode="create")
+
+    def replace(self, key: str, data: bytes, version: Version) -> None:
+        """Write the object if it still is of ``version``. ChangedError, for an absent one too."""
+        mode: Any = json.loads(version)
+        try:
+            with _translated(key):
+                obstore.put(self._store, checked_key(key), data, mode=mode)
+        except MissingError as error:
+            raise ChangedError(f"{key} is absent from {self.uri}") from error
+
+    def get(self, key: str) -> bytes:
+        """The content. MissingError."""
+        return self.get_versioned(key)[0]
+
+    def get_versioned(self, key: str) -> tuple[bytes, Version]:
+        """The content and its version. MissingError."""
+        with _translated(key):
+            found = obstore.get(self._store, checked_key(key))
+            # Stores tell their versions by one of these or both, and want back what they gave.
+            parts = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
+            version = json.dumps({name: part for name, part in parts.items() if part is not None})
+            return bytes(found.bytes()), version
+
+    def size(self, key: str) -> int | None:
+        """Bytes of the object; None where it is absent."""
+        try:
+            with _translated(key):
+                return obstore.head(self._store, checked_key(key))["size"]
+        except MissingError:
+            return None
+
+    def delete(self, key: str) -> None:
+        """Remove the object; an absent one is fine."""
+        try:
+            with _translated(key):
+                obstore.delete(self._store, checked_key(key))
+        except MissingError:
+            return
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Keys below the folder ``prefix`` (all keys for ``""``) and bytes of each, in no set order."""
+        with _translated(prefix):
+            for found in obstore.list(self._store, checked_key(prefix) if prefix else None):
+                yield from ((meta["path"], meta["size"]) for meta in found)
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """Errors of obstore as the store's own."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingError(f"no object {key!r}") from error
+    except AlreadyExistsError as error:
+        raise ExistsError(f"{key} exists already: {error}") from error
+    except PreconditionError as error:
+        raise ChangedError(f"{key} was changed meanwhile: {error}") from error
+    except BaseError as error:
+        raise StorageError(str(error)) from error
