@@ -47,3 +47,82 @@ def test_names_of_users_stay_out_of_paths(tmp_path: Path) -> None:
     assert media.get(user, digest) == b"x"
     (file,) = (path for path in (tmp_path / "media").rglob("*") if path.is_file())
     assert file.name == f"{digest}.png" and all(len(part) == 64 for part in file.parts[-3:-1])
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> MediaFolder:
+    return MediaFolder(LocalObjects(tmp_path))
+
+
+ANN, BOB = UserKey("tenant", "ann"), UserKey("tenant", "bob")
+
+
+def digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def test_images_are_listed_and_counted(media: MediaFolder) -> None:
+    media.put(ANN, b"one", "image/png")
+    media.put(ANN, b"three", "image/webp")
+    media.put(ANN, b"three", "image/png")  # is there already
+    media.put(BOB, b"four", "image/jpeg")
+    media.put(UserKey("another", "ann"), b"other", "image/jpeg")
+    assert set(media.list(ANN)) == {(digest(b"one"), ".png", 3), (digest(b"three"), ".webp", 5)}
+    assert (media.usage(ANN), media.usage(BOB), media.tenant_usage("tenant")) == (8, 4, 12)
+    assert media.usage(UserKey("tenant", "nobody")) == media.tenant_usage("nobody") == 0
+
+
+def test_a_deleted_image_is_gone(media: MediaFolder) -> None:
+    for user in (ANN, BOB):
+        for data in (b"one", b"two"):
+            media.put(user, data, "image/jpeg")
+    media.delete(ANN, digest(b"one"))
+    media.delete(ANN, digest(b"one"))
+    media.delete(ANN, "no digest")
+    with pytest.raises(NotFoundError):
+        media.get(ANN, digest(b"one"))
+    assert media.get(ANN, digest(b"two")) == b"two" and media.get(BOB, digest(b"one")) == b"one"
+    assert media.put(ANN, b"one", "image/png") == digest(b"one")
+    assert media.get(ANN, digest(b"one")) == b"one"
+
+
+def test_nothing_is_left_of_a_deleted_user(media: MediaFolder, tmp_path: Path) -> None:
+    media.put(ANN, b"one", "image/png")
+    media.put(ANN, b"two", "image/jpeg")
+    media.put(BOB, b"one", "image/png")
+    media.delete_user(ANN)
+    assert list(media.list(ANN)) == [] and media.usage(ANN) == 0
+    assert media.get(BOB, digest(b"one")) == b"one"
+    name = digest(b"ann")
+    assert not [path for path in tmp_path.rglob("*") if path.name == name]
+    media.delete_user(ANN)
+
+
+class Shift:
+    """A cipher of the tests: it moves every byte by the length of the tenant's name."""
+
+    def seal_bytes(self, tenant: str, data: bytes) -> bytes:
+        return b"sealed" + bytes((byte + len(tenant)) % 256 for byte in data)
+
+    def open_bytes(self, tenant: str, data: bytes) -> bytes:
+        return bytes((byte - len(tenant)) % 256 for byte in data.removeprefix(b"sealed"))
+
+
+def test_images_are_stored_sealed(tmp_path: Path) -> None:
+    media = MediaFolder(LocalObjects(tmp_path), Shift())
+    name = media.put(ANN, b"pixels", "image/png")
+    assert name == digest(b"pixels") and media.get(ANN, name) == b"pixels"
+    assert media.put(ANN, b"pixels", "image/png") == name
+    (path,) = (path for path in (tmp_path / "media").rglob("*") if path.is_file())
+    assert path.read_bytes() == Shift().seal_bytes("tenant", b"pixels")
+    assert list(media.list(ANN)) == [(name, ".png", len(b"sealedpixels"))]
+
+
+def test_an_image_that_is_being_written_is_not_there(tmp_path: Path) -> None:
+    unfinished = tmp_path / ".objects" / "unfinished" / "half"
+    media = MediaFolder(LocalObjects(tmp_path))
+    media.put(ANN, b"one", "image/png")
+    unfinished.write_bytes(b"tw")
+    assert media.tenant_usage("tenant") == 3
+    MediaFolder(LocalObjects(tmp_path))
+    assert not unfinished.exists()

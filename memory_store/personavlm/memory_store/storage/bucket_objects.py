@@ -5,7 +5,7 @@ Imports the package obstore, which only the extra ``s3`` installs: import this m
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -72,11 +72,11 @@ class BucketObjects:
     def replace(self, key: str, data: bytes, version: Version) -> None:
         """Write the object if it still is of ``version``. ChangedError, for an absent one too."""
         mode: Any = json.loads(version)
-        try:
-            with _translated(key):
+        with _translated(key):
+            try:
                 obstore.put(self._store, checked_key(key), data, mode=mode)
-        except MissingError as error:
-            raise ChangedError(f"{key} is absent from {self.uri}") from error
+            except FileNotFoundError as error:
+                raise ChangedError(f"{key} is absent from {self.uri}") from error
 
     def get(self, key: str) -> bytes:
         """The content. MissingError."""
@@ -85,7 +85,10 @@ class BucketObjects:
     def get_versioned(self, key: str) -> tuple[bytes, Version]:
         """The content and its version. MissingError."""
         with _translated(key):
-            found = obstore.get(self._store, checked_key(key))
+            try:
+                found = obstore.get(self._store, checked_key(key))
+            except FileNotFoundError as error:
+                raise MissingError(f"no object {key!r}") from error
             # Stores tell their versions by one of these or both, and want back what they gave.
             parts = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
             version = json.dumps({name: part for name, part in parts.items() if part is not None})
@@ -93,19 +96,16 @@ class BucketObjects:
 
     def size(self, key: str) -> int | None:
         """Bytes of the object; None where it is absent."""
-        try:
-            with _translated(key):
+        with _translated(key):
+            try:
                 return obstore.head(self._store, checked_key(key))["size"]
-        except MissingError:
-            return None
+            except FileNotFoundError:
+                return None
 
     def delete(self, key: str) -> None:
         """Remove the object; an absent one is fine."""
-        try:
-            with _translated(key):
-                obstore.delete(self._store, checked_key(key))
-        except MissingError:
-            return
+        with _translated(key), suppress(FileNotFoundError):
+            obstore.delete(self._store, checked_key(key))
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Keys below the folder ``prefix`` (all keys for ``""``) and bytes of each, in no set order."""
@@ -119,11 +119,9 @@ def _translated(key: str) -> Iterator[None]:
     """Errors of obstore as the store's own."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise MissingError(f"no object {key!r}") from error
     except AlreadyExistsError as error:
         raise ExistsError(f"{key} exists already: {error}") from error
     except PreconditionError as error:
         raise ChangedError(f"{key} was changed meanwhile: {error}") from error
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:  # not found here is the bucket itself
         raise StorageError(str(error)) from error

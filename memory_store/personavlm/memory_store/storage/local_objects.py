@@ -77,9 +77,10 @@ class LocalObjects:
 
     def size(self, key: str) -> int | None:
         """Bytes of the object; None where it is absent."""
+        path = self._path(key)
         try:
-            return self._path(key).stat().st_size
-        except _ABSENT:
+            return path.stat().st_size if path.is_file() else None
+        except FileNotFoundError:  # deleted meanwhile
             return None
 
     def delete(self, key: str) -> None:

@@ -12,7 +12,10 @@ from typing import Protocol, TypeAlias
 from personavlm.memory_store.errors import StoreError
 
 Version: TypeAlias = str
-"""Which content an object had when it was read; made by ``get_versioned``, understood by ``replace``."""
+"""Which content an object had when it was read; made by ``get_versioned``, understood by ``replace``.
+
+Equal contents may have equal versions: what is replaced by version must never return to an earlier content.
+"""
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _KEY = re.compile(f"{_NAME}(/{_NAME})*")
