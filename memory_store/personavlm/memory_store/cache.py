@@ -34,8 +34,14 @@ class UserCache:
     lock is released; whoever comes next loads again, and so sees all that was committed.
     """
 
-    def __init__(self, load: Callable[[UserKey], UserState], max_bytes: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[UserKey], UserState],
+        max_bytes: int,
+        admit: Callable[[UserKey], None] = lambda user: None,
+    ) -> None:
         self._load, self._max_bytes = load, max_bytes
+        self._admit = admit
         self._user_locks = [Lock() for _ in range(LOCKS)]
         self._lock = Lock()  # around all below
         self._states: OrderedDict[UserKey, UserState] = OrderedDict()
@@ -44,8 +50,12 @@ class UserCache:
 
     @contextmanager
     def hold(self, user: UserKey) -> Iterator[UserState]:
-        """The user's state, nobody else's until the block ends. Blocks must not nest."""
+        """The user's state, nobody else's until the block ends. Blocks must not nest.
+
+        Raises what ``admit`` raises for a user who may not be served now.
+        """
         with self._user_locks[hash(user) % LOCKS]:
+            self._admit(user)
             with self._lock:
                 state = self._states.get(user)
             if state is None:
@@ -56,6 +66,12 @@ class UserCache:
                 yield state
             finally:
                 self._weigh(user)
+
+    def barrier(self) -> None:
+        """Return once no block is under way whose user was admitted before this call."""
+        for lock in self._user_locks:
+            with lock:
+                pass
 
     def forget(self, user: UserKey) -> None:
         """Load the user anew next time: what was committed may differ from what memory holds."""

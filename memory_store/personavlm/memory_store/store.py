@@ -1,7 +1,7 @@
-"""``MemoryStore``: turns, memories, profile and media of many users, in one folder.
+"""``MemoryStore``: turns, memories, profile and media of many users, in one shard.
 
-Threads may share a store. Only one process may write to a folder at a time. A write returns after its
-commit, and every read after it sees it.
+Threads may share a store; one process at a time may have it open. A write returns once it is durable, and
+every read after it sees it.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+from personavlm.memory_store.admission import Admission
 from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.context import context_of, profile_of, timeline_of
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
 from personavlm.memory_store.errors import InvalidError, NotFoundError
+from personavlm.memory_store.lifecycle.eraser import Eraser
+from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.operations import Step
 from personavlm.memory_store.queries import AsOf, Context, SearchRequest, SearchResult, TimelineEntry, Window
 from personavlm.memory_store.records import (
@@ -29,27 +32,34 @@ from personavlm.memory_store.records import (
     UserKey,
 )
 from personavlm.memory_store.retrieval.retriever import Retriever
-from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.shard import Shard, StorageSettings
 from personavlm.memory_store.storage.tables import Row, memory_rows, row_of, uid_of
 from personavlm.memory_store.times import utc, utc_as_of, utc_now, utc_window
-from personavlm.memory_store.turns import turn_of
-from personavlm.memory_store.working_set import WorkingSet, event_known
+from personavlm.memory_store.turns import take_in
+from personavlm.memory_store.working_set import event_known
 
 SESSION_GAP = timedelta(minutes=60)
-CACHE_MB = 512.0
+CACHE_MB = 512.0  # of all users, at about 6 kB a turn with its vectors
 
 
 class MemoryStore:
     """Everything that the platform remembers. There is no call that reads without a ``UserKey``."""
 
     def __init__(
-        self, shard: Shard, session_gap: timedelta, clock: Callable[[], datetime], cache_mb: float
+        self,
+        shard: Shard,
+        session_gap: timedelta,
+        clock: Callable[[], datetime],
+        cache_mb: float,
+        at_home: Callable[[UserKey], None],
     ) -> None:
         self._shard = shard
         self._session_gap = session_gap
         self._clock = clock
-        self._cache = UserCache(shard.load, int(cache_mb * 2**20))
+        admission = Admission(at_home)
+        self._cache = UserCache(shard.load, int(cache_mb * 2**20), admission.require)
         self._retriever = Retriever(shard, self._cache)
+        self.eraser = Eraser(shard, self._cache, admission, clock)
 
     @classmethod
     def open(
@@ -61,17 +71,37 @@ class MemoryStore:
         session_gap: timedelta = SESSION_GAP,
         clock: Callable[[], datetime] = utc_now,
         cache_mb: float = CACHE_MB,
+        storage: StorageSettings = StorageSettings(),
+        at_home: Callable[[UserKey], None] = lambda user: None,
     ) -> Self:
-        """Open or create the store in the local folder ``uri``; torn writes are repaired.
+        """Open or create the store in a local folder or below ``s3://bucket/prefix``.
 
-        DamagedError where a table has no version left that can be read.
+        What a crash left is repaired, and erasures that it interrupted are finished. ``cache_mb`` bounds the
+        working sets in memory. ``at_home`` raises for users whose home is elsewhere. Errors: ``Shard.open``.
         """
-        return cls(Shard.open(str(uri), text_encoder, image_encoder), session_gap, clock, cache_mb)
+        shard = Shard.open(uri, text_encoder, image_encoder, storage)
+        store = cls(shard, session_gap, clock, cache_mb, at_home)
+        store.eraser.resume()
+        return store
 
     def close(self) -> None:
-        """Let go of what is held in memory. All that was written is on disk already."""
+        """Move the journal into the tables and let another process open the store."""
         self._cache.clear()
-        self._shard.writer.close()
+        self._shard.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def evict(self) -> None:
+        """Forget every working set; the next call for a user loads it again."""
+        self._cache.clear()
+
+    def barrier(self) -> None:
+        """Return once every call has ended that ``at_home`` admitted before."""
+        self._cache.barrier()
 
     # turns
 
@@ -88,27 +118,15 @@ class MemoryStore:
     def append_turns(self, user: UserKey, drafts: Sequence[TurnDraft]) -> tuple[tuple[Turn, ...], int]:
         """Store turns in one commit, all or none; the turn of each draft, and how many are new."""
         with self._cache.hold(user) as state:
-            records = state.records
-            first = len(records.turns)
             now = utc(self._clock())
             try:
-                turns = tuple(self._taken_in(user, draft, records, now) for draft in drafts)
-                new = records.turns[first:]
+                turns, new = take_in(drafts, user, state.records, self._shard.media, self._session_gap, now)
                 if new:
                     self._shard.append(user, "turns", [row_of(user, turn) for turn in new])
             except BaseException:
-                if len(records.turns) > first:
-                    self._cache.forget(user)
+                self._cache.forget(user)
                 raise
             return turns, len(new)
-
-    def _taken_in(self, user: UserKey, draft: TurnDraft, records: WorkingSet, now: datetime) -> Turn:
-        if stored := records.turn_of_client(draft.client_id):
-            return stored
-        self._shard.media.require(user, draft.images)
-        turn = turn_of(draft, records, uid_of(user), self._session_gap, now)
-        records.add_turn(turn)
-        return turn
 
     def turns(
         self, user: UserKey, *, session: str | None = None, first_index: int = 0, as_of: AsOf | None = None
@@ -269,6 +287,10 @@ class MemoryStore:
         """Everyone of whom anything is stored, in order of tenant and name."""
         return self._shard.directory.users()
 
+    def pending(self) -> tuple[UserKey, ...]:
+        """Everyone with turns that the update stage has not consolidated."""
+        return self._shard.directory.pending()
+
     def index(self, user: UserKey) -> None:
         """Encode what has no vector yet and store the vectors, so that searches need not."""
         self._retriever.index(user)
@@ -289,8 +311,16 @@ class MemoryStore:
         return self._shard.media.get(user, sha256)
 
     def maintain(self) -> None:
-        """Compact tables of many small pieces. Reads and writes may go on meanwhile."""
-        self._shard.compact()
+        """Compact tables of many small pieces, sort those that have grown. Reads and writes go on."""
+        self._shard.maintain()
+
+    def flush(self) -> None:
+        """Move the journal into the tables now."""
+        self._shard.writer.flush()
+
+    def stats(self) -> StoreStats:
+        """Sizes and counts."""
+        return StoreStats.of(self._shard, self._cache)
 
     def _commit(self, user: UserKey, table: str, rows: list[Row]) -> None:
         try:

@@ -1,12 +1,39 @@
 """From a draft to the turn that is stored: its time, its session, its id."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from personavlm.memory_store.errors import InvalidError, OutOfOrderError
 from personavlm.memory_store.operations import readable_digest
-from personavlm.memory_store.records import Turn, TurnDraft
+from personavlm.memory_store.records import Turn, TurnDraft, UserKey
+from personavlm.memory_store.storage.media import MediaFolder
+from personavlm.memory_store.storage.tables import uid_of
 from personavlm.memory_store.times import utc
 from personavlm.memory_store.working_set import WorkingSet
+
+
+def take_in(
+    drafts: Sequence[TurnDraft],
+    user: UserKey,
+    records: WorkingSet,
+    media: MediaFolder,
+    gap: timedelta,
+    now: datetime,
+) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
+    """The turn of each draft, and those of them that are new, in order.
+
+    The working set gets the new ones as it goes: where they are not stored after all, and where this
+    raises, it must be forgotten.
+    """
+    turns, first = [], len(records.turns)
+    for draft in drafts:
+        turn = records.turn_of_client(draft.client_id)
+        if turn is None:
+            media.require(user, draft.images)
+            turn = turn_of(draft, records, uid_of(user), gap, now)
+            records.add_turn(turn)
+        turns.append(turn)
+    return tuple(turns), tuple(records.turns[first:])
 
 
 def turn_of(draft: TurnDraft, records: WorkingSet, uid: str, gap: timedelta, now: datetime) -> Turn:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from personavlm.memory_store import MemoryStore, UserKey
-from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
+from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, close_stores
 
 
 class Clock:
@@ -18,6 +18,13 @@ class Clock:
     def __call__(self) -> datetime:
         self.now += timedelta(seconds=1)
         return self.now
+
+
+@pytest.fixture(autouse=True)
+def closed_stores() -> Iterator[None]:
+    """No store stays open after the test that opened it."""
+    yield
+    close_stores()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,5 +40,19 @@ class ByteEncoder:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def open_store(folder: Path, text_encoder: WordEncoder | None = None) -> MemoryStore:
-    return MemoryStore.open(folder, text_encoder=text_encoder or WordEncoder(), image_encoder=ByteEncoder())
+_open: dict[Path, MemoryStore] = {}
+
+
+def open_store(folder: Path, text_encoder: WordEncoder | None = None, **settings: Any) -> MemoryStore:  # noqa: ANN401
+    """The store in a folder, opened anew: one that is open there is closed first."""
+    close_stores(folder)
+    encoders = {"text_encoder": text_encoder or WordEncoder(), "image_encoder": ByteEncoder()}
+    _open[folder] = MemoryStore.open(folder, **encoders, **settings)
+    return _open[folder]
+
+
+def close_stores(*folders: Path) -> None:
+    """Close what ``open_store`` opened, in these folders or in all."""
+    for folder in folders or tuple(_open):
+        if folder in _open:
+            _open.pop(folder).close()

@@ -28,6 +28,7 @@ def written(folder: Path, turns: int = 3) -> None:
     store = open_store(folder)
     for number in range(turns):
         store.append_turn(USER, TurnDraft(f"turn {number}", "ok", client_id=str(number)))
+        store.flush()
     store.close()
 
 

@@ -29,7 +29,7 @@ from personavlm.memory_store import (
     Window,
 )
 from tests.unit.memory_store.conftest import Clock
-from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
+from tests.unit.memory_store.encoders import open_store
 
 NewUser = Callable[[], UserKey]
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -138,12 +138,16 @@ def test_as_of_equals_replay(
     assert not any(before.found.values())
 
 
+@pytest.fixture(scope="session")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reopened")
+
+
 @settings(max_examples=12, deadline=None)
 @given(history=HISTORIES)
-def test_reopening_changes_nothing(
-    store: MemoryStore, folder: Path, new_user: NewUser, history: list[Event]
-) -> None:
+def test_reopening_changes_nothing(own_folder: Path, new_user: NewUser, history: list[Event]) -> None:
     user, minutes = new_user(), 0
+    store = open_store(own_folder)
     for event in history:
         minutes += event.minutes
         turn = live_through(store, user, event, minutes)
@@ -165,17 +169,15 @@ def test_reopening_changes_nothing(
             store.newest_turn(user),
         ]
 
-    reopened = open_store(folder)
-    assert everything(reopened) == everything(store)
+    before = everything(store)
+    reopened = open_store(own_folder)
+    assert everything(reopened) == before
     assert user in reopened.users()
-    reopened.close()
 
 
 def test_the_recording_clock_may_step_back(tmp_path: Path) -> None:
     times = iter([START + timedelta(hours=1), START])
-    store = MemoryStore.open(
-        tmp_path, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), clock=lambda: next(times)
-    )
+    store = open_store(tmp_path, clock=lambda: next(times))
     user = UserKey("t", "u")
     first, second = (store.append_turn(user, TurnDraft("a", "b", event_time=START)) for _ in range(2))
     assert second.recorded_at == first.recorded_at

@@ -1,5 +1,6 @@
 """Nobody's data is ever another's, whatever the names and ids."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import lancedb
@@ -19,7 +20,7 @@ from personavlm.memory_store import (
 )
 from personavlm.memory_store.storage.lance import quoted
 from personavlm.memory_store.storage.tables import uid_of
-from tests.unit.memory_store.encoders import open_store
+from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
 
 # Names that quoting, patterns, paths or joining with a separator might take for something else.
 HOSTILE = [
@@ -81,7 +82,8 @@ def test_users_see_their_own_data_alone(
         add = Add(text, utc_now(), (turn.id,), images=(image,))
         shared.apply(user, MemoryKind.SEMANTIC, f"turn {len(said[user])}", [add])
         said[user].append(text)
-    shared.close()  # forget, so that the tables answer
+    shared.flush()
+    shared.evict()  # so that the tables answer
     for user in users:
         check_owner(shared, user, said[user])
 
@@ -98,8 +100,11 @@ def check_owner(store: MemoryStore, user: UserKey, said: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> MemoryStore:
-    return open_store(tmp_path_factory.mktemp("shared"))
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryStore]:
+    with MemoryStore.open(
+        tmp_path_factory.mktemp("shared"), text_encoder=WordEncoder(), image_encoder=ByteEncoder()
+    ) as store:
+        yield store
 
 
 @pytest.fixture(scope="module")

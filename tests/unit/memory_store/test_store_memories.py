@@ -95,7 +95,8 @@ def test_a_step_is_applied_once(store: MemoryStore, user: UserKey, turns: tuple[
 
 def test_a_step_that_writes_nothing_is_applied_too(store: MemoryStore, user: UserKey) -> None:
     assert store.apply(user, SEMANTIC, "turn:a", []) == ()
-    store.close()  # forget, so that the tables answer
+    store.flush()
+    store.evict()  # so that the tables answer
     assert store.applied(user, SEMANTIC, "turn:a")
     assert store.apply(user, SEMANTIC, "turn:a", [Add("too late", day(0), ())]) == ()
     assert store.memories(user, include_ended=True) == ()

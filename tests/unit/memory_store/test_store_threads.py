@@ -7,7 +7,6 @@ from pathlib import Path
 from personavlm.memory_store import (
     Add,
     MemoryKind,
-    MemoryStore,
     SearchRequest,
     TurnDraft,
     UserKey,
@@ -15,19 +14,13 @@ from personavlm.memory_store import (
 from personavlm.memory_store.cache import EMPTY_BYTES, UserCache, UserState
 from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.working_set import WorkingSet
-from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
+from tests.unit.memory_store.encoders import open_store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def small_store(folder: Path, cache_mb: float) -> MemoryStore:
-    return MemoryStore.open(
-        folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), cache_mb=cache_mb
-    )
-
-
 def test_threads_lose_nothing_though_users_are_forgotten_and_loaded_again(tmp_path: Path) -> None:
-    store = small_store(tmp_path, cache_mb=0.1)
+    store = open_store(tmp_path, cache_mb=0.1)
     users = [UserKey("t", f"u{number}") for number in range(3)]
 
     def work(number: int) -> None:
@@ -40,7 +33,8 @@ def test_threads_lose_nothing_though_users_are_forgotten_and_loaded_again(tmp_pa
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(60)))
-    for reader in (store, open_store(tmp_path)):
+    for again in (False, True):
+        reader = open_store(tmp_path) if again else store
         for number, user in enumerate(users):
             turns = reader.turns(user)
             assert {turn.user_text for turn in turns} == {f"tea {n}" for n in range(number, 60, 3)}
@@ -49,7 +43,7 @@ def test_threads_lose_nothing_though_users_are_forgotten_and_loaded_again(tmp_pa
 
 
 def test_a_user_who_was_forgotten_reads_the_same(tmp_path: Path) -> None:
-    store = small_store(tmp_path, cache_mb=0.01)
+    store = open_store(tmp_path, cache_mb=0.01)
     users = [UserKey("t", f"u{number}") for number in range(3)]
     for round_ in range(3):
         for user in users:

@@ -17,9 +17,9 @@ from personavlm.memory_store.storage.writes import Backlog, Write, payload_of
 class CommitWriter:
     """A ``Writer`` without a tail: whatever queued during the last commit goes into the next one."""
 
-    def __init__(self, tables: Mapping[str, LanceTable], fence: Fence) -> None:
+    def __init__(self, tables: Mapping[str, LanceTable], stored: Mapping[str, int], fence: Fence) -> None:
         self._tables, self._fence = tables, fence
-        self._seq = max((table.last_seq() for table in tables.values()), default=0)
+        self._seq = max(stored.values(), default=0)
         self._group = GroupCommit(self._commit)
 
     def write(self, write: Write) -> None:
@@ -41,11 +41,18 @@ class CommitWriter:
         """Nothing: the tables have everything."""
         return ()
 
+    def unstored(self) -> Sequence[Write]:
+        """Nothing."""
+        return ()
+
     def backlog(self) -> Backlog:
         """Nothing."""
         return Backlog()
 
     def flush(self) -> None:
+        """Nothing to do."""
+
+    def purge(self) -> None:
         """Nothing to do."""
 
     def close(self) -> None:

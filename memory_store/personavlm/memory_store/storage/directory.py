@@ -64,6 +64,11 @@ class Directory:
             found = [user for user, known in self._known.items() if not known.tables.isdisjoint(RECORDS)]
         return tuple(sorted(found, key=lambda user: (user.tenant, user.user)))
 
+    def users_of(self, tenant: str) -> tuple[UserKey, ...]:
+        """Everyone of a tenant."""
+        with self._lock:
+            return tuple(user for user in self._known if user.tenant == tenant)
+
     def pending(self) -> tuple[UserKey, ...]:
         """Everyone with turns that the update stage has not consolidated."""
         with self._lock:

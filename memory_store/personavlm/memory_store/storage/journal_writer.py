@@ -7,6 +7,7 @@ It does not survive the loss of the disk.
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Lock, Thread
 
 from personavlm.memory_store.storage.group_commit import GroupCommit
@@ -29,14 +30,20 @@ class JournalWriter:
     """A ``Writer``. A thread of its own moves the tail into the tables."""
 
     def __init__(
-        self, journal: Journal, tables: Mapping[str, LanceTable], epoch: int, *, tail_rows: int = TAIL_ROWS
+        self,
+        path: Path,
+        tables: Mapping[str, LanceTable],
+        stored: Mapping[str, int],
+        epoch: int,
+        tail_rows: int,
     ) -> None:
-        self._journal, self._tables, self._epoch = journal, tables, epoch
+        self._journal = Journal.open(path, epoch)
+        self._tables, self._epoch = tables, epoch
         self._tail = Tail(tail_rows, PATIENCE_S)
         self._group = GroupCommit(self._commit)
         self._draining = Lock()
-        self._stored = {name: table.last_seq() for name, table in tables.items()}
-        self._seq = max(self._stored.values(), default=0)
+        self._stored = dict(stored)
+        self._seq = max(stored.values(), default=0)
         self._replay()
         self._thread = Thread(target=self._run, name="drain", daemon=True)
         self._thread.start()
@@ -77,6 +84,10 @@ class JournalWriter:
         """This user's writes that may not be in the table yet."""
         return self._tail.of(table, uid)
 
+    def unstored(self) -> Sequence[Write]:
+        """All of the tail, in order."""
+        return self._tail.all()
+
     def backlog(self) -> Backlog:
         """How much is not in the tables yet."""
         return self._tail.backlog()
@@ -97,6 +108,10 @@ class JournalWriter:
                 self._stored[name] = last
             self._journal.drop_through(last)
             self._tail.drop_through(last)
+
+    def purge(self) -> None:
+        """Leave no byte of what was flushed in the journal's files."""
+        self._journal.purge()
 
     def _add(self, name: str, rows: list[Row]) -> None:
         table = self._tables[name]

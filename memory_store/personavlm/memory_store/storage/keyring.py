@@ -157,11 +157,10 @@ class Keyring:
         MasterKeyError for another master key than theirs; DamagedError for a root key that is gone or
         makes no sense.
         """
-        if objects.size(ROOT) is None:
-            # Before the attempt to read: by the time of a tenant's key, the root key stands.
-            if next(iter(objects.list(FOLDER)), None) is None:
-                with suppress(ExistsError):  # another process was faster
-                    objects.create(ROOT, _wrapped_root(AESGCM.generate_key(8 * KEY_BYTES), master))
+        # Listed before it is read: where a tenant's key stands, the root key was there before.
+        if objects.size(ROOT) is None and not any(objects.list(FOLDER)):
+            with suppress(ExistsError):  # another process was faster
+                objects.create(ROOT, _wrapped_root(AESGCM.generate_key(8 * KEY_BYTES), master))
         try:
             data = objects.get(ROOT)
         except MissingError as error:

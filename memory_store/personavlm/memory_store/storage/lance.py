@@ -122,9 +122,10 @@ class LanceTable:
         """The greatest ``seq`` of a row, 0 without rows."""
         return int(pc.max(self.columns(["seq"])["seq"]).as_py() or 0)
 
-    def rows(self) -> int:
-        """How many rows the table holds."""
-        return int(self._table.count_rows())
+    def count(self, condition: str | None = None) -> int:
+        """How many rows there are, or how many meet an SQL condition."""
+        with self._gate.shared():
+            return int(self._table.count_rows(condition))
 
     def fragments(self) -> int:
         """How many pieces the table consists of; each append adds one."""
@@ -143,7 +144,7 @@ class LanceTable:
 
     def mostly_unsorted(self) -> bool:
         """Whether a quarter of the rows has come since they were last sorted by user."""
-        return self._unsorted >= REWRITTEN_AT_ONCE and self._unsorted * 4 >= self.rows()
+        return self._unsorted >= REWRITTEN_AT_ONCE and self._unsorted * 4 >= self.count()
 
     def rewrite(self, *, without: str = "false") -> int:
         """Sort all rows by user and time of writing, which makes a user's load three times as fast.

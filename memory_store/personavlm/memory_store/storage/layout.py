@@ -5,6 +5,7 @@ are served by nobody, and a crash in between is resumed or undone from what stan
 """
 
 import hashlib
+from contextlib import suppress
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,10 +92,8 @@ class LayoutFile:
         try:
             return self._read()[0]
         except MissingError:
-            try:
+            with suppress(ExistsError):  # another process was faster
                 self._objects.create(KEY, _bytes(Layout.even(shards)))
-            except ExistsError:  # another process was faster
-                pass
             return self._read()[0]
 
     def replace(self, old: Layout, new: Layout) -> None:

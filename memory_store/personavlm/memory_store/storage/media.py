@@ -6,12 +6,10 @@ An object is whole or absent, so an image that was not written to its end is not
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from personavlm.memory_store.errors import InvalidError, NotFoundError
 from personavlm.memory_store.records import ImageRef, UserKey
-from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.objects import MissingError, Objects
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
@@ -35,9 +33,8 @@ class MediaFolder:
     SHA-256 is that of the image itself; with a ``sealer`` the stored bytes are sealed for the tenant.
     """
 
-    def __init__(self, objects: Objects | Path, sealer: Sealer | None = None) -> None:
-        # A folder named media is taken until every caller has objects at hand.
-        self._objects = LocalObjects(objects.parent) if isinstance(objects, Path) else objects
+    def __init__(self, objects: Objects, sealer: Sealer | None = None) -> None:
+        self._objects = objects
         self._sealer = sealer
 
     def put(self, user: UserKey, data: bytes, media_type: str) -> str:

@@ -1,28 +1,30 @@
 """The tables, journal and media of one shard, and how a user's state is loaded from them."""
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from personavlm.memory_store.cache import UserState
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
 from personavlm.memory_store.records import MemoryKind, UserKey
 from personavlm.memory_store.retrieval.index import SearchIndex
-from personavlm.memory_store.storage.direct_writer import DirectWriter
+from personavlm.memory_store.storage.commit_writer import CommitWriter
 from personavlm.memory_store.storage.directory import Directory, columns_of
-from personavlm.memory_store.storage.lance import LanceTable, connect
+from personavlm.memory_store.storage.fence import Fence
+from personavlm.memory_store.storage.journal_writer import TAIL_ROWS, JournalWriter
+from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION, LanceTable, connect
+from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
+from personavlm.memory_store.storage.objects import Objects, open_objects
+from personavlm.memory_store.storage.probe import require_conditional_writes
+from personavlm.memory_store.storage.sealing import Sealer
 from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, uid_of, vectors_schema
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
 from personavlm.memory_store.storage.writes import Write, Writer
 from personavlm.memory_store.working_set import WorkingSet
-
-logger = logging.getLogger(__name__)
 
 Durability = Literal["journal", "commit"]
 
@@ -43,45 +45,90 @@ class DerivedRows:
         self.shard.append(user, self.table, rows, kept=False)
 
 
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """How a shard is stored. ``options`` are LanceDB's ``storage_options`` for a bucket.
+
+    ``journal`` promises that what was acknowledged outlives the process and a loss of power, on a local
+    disk. ``commit`` promises what the storage promises for a finished LanceDB commit: on object storage,
+    that it outlives the machine.
+    """
+
+    durability: Durability = "journal"
+    options: Mapping[str, str] = field(default_factory=dict)
+    tail_rows: int = TAIL_ROWS
+    sealer: Sealer | None = None
+
+
 class Shard:
     """One folder of users, or one prefix of a bucket."""
 
     def __init__(
         self,
+        objects: Objects,
+        fence: Fence,
         tables: Mapping[str, LanceTable],
         writer: Writer,
-        directory: Directory,
-        media: MediaFolder,
+        sealer: Sealer | None,
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
     ) -> None:
-        self.tables, self.writer, self.directory = tables, writer, directory
-        self.media = media
+        self.objects, self.tables, self.writer = objects, tables, writer
+        self._fence, self._sealer = fence, sealer
+        self.media = MediaFolder(objects, sealer)
+        self.directory = Directory()
+        for name, table in tables.items():
+            self.directory.take_in(name, table.columns(columns_of(name)))
+        for write in writer.unstored():
+            self.directory.add(write.user, write.table, write.rows)
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         texts, images = vectors_name("texts", text_encoder), vectors_name("images", image_encoder)
         self.text_vectors = VectorTable(DerivedRows(self, texts), text_encoder)
         self.image_vectors = VectorTable(DerivedRows(self, images), image_encoder)
 
     @classmethod
-    def open(cls, uri: str, text_encoder: TextEncoder, image_encoder: ImageEncoder) -> Self:
-        """Open or create every table."""
-        folder = Path(uri)
-        folder.mkdir(parents=True, exist_ok=True)
-        connection = connect(uri)
-        schemas = dict(RECORDS)
-        schemas[vectors_name("texts", text_encoder)] = vectors_schema(text_encoder.dim)
-        schemas[vectors_name("images", image_encoder)] = vectors_schema(image_encoder.dim)
-        tables = {name: LanceTable.open(connection, name, schema, folder) for name, schema in schemas.items()}
-        directory = Directory()
-        for name, table in tables.items():
-            directory.take_in(name, table.columns(columns_of(name)))
-        media = MediaFolder(folder / "media")
-        return cls(tables, DirectWriter(tables), directory, media, text_encoder, image_encoder)
+    def open(
+        cls,
+        uri: str | Path,
+        text_encoder: TextEncoder,
+        image_encoder: ImageEncoder,
+        settings: StorageSettings,
+    ) -> Self:
+        """Open or create every table, and become the shard's only writer.
+
+        InUseError where another process has the folder open; UnsafeStorageError for an object store that
+        ignores conditional writes; DamagedError where a table has no version that can be read.
+        """
+        objects = open_objects(uri, settings.options)
+        folder = objects.root if isinstance(objects, LocalObjects) else None
+        if folder is None:
+            require_conditional_writes(objects)
+        fence = Fence.take(objects)
+        try:
+            connection = connect(str(uri), dict(settings.options))
+            schemas = dict(RECORDS)
+            schemas[vectors_name("texts", text_encoder)] = vectors_schema(text_encoder.dim)
+            schemas[vectors_name("images", image_encoder)] = vectors_schema(image_encoder.dim)
+            tables = {
+                name: LanceTable.open(connection, name, schema, folder) for name, schema in schemas.items()
+            }
+            writer = _writer(folder, settings, tables, fence)
+        except BaseException:
+            fence.release()
+            raise
+        return cls(objects, fence, tables, writer, settings.sealer, text_encoder, image_encoder)
+
+    def close(self) -> None:
+        """Move what is left into the tables, and let another process open the shard."""
+        self.writer.close()
+        self._fence.release()
 
     def append(self, user: UserKey, table: str, rows: Sequence[Row], *, kept: bool = True) -> None:
         """Store the rows of one user, all or none. They are durable on return, derived data excepted."""
         # Before the write: should it raise after it took effect, the rows must not stay unseen.
         self.directory.add(user, table, rows)
+        if self._sealer:
+            rows = [self._sealer.seal_row(table, row) for row in rows]
         self.writer.write(Write(table, user, rows, kept))
 
     def read(self, user: UserKey, table: str) -> pa.Table:
@@ -91,12 +138,24 @@ class Shard:
             return schema.empty_table()
         # The tail first: what moves from it into the table meanwhile is then seen twice, never not at all.
         tail = self.writer.tail(table, uid_of(user))
-        stored = self.tables[table].read(uid_of(user))
-        if not tail:
-            return stored
-        seen = set(stored["seq"].to_pylist())
-        rows = [row for write in tail if write.seq not in seen for row in write.rows]
-        return pa.concat_tables([stored, arrow_table(rows, schema)])
+        stored = self._written_in_time(table, self.tables[table].read(uid_of(user)))
+        if tail:
+            seen = set(stored["seq"].to_pylist())
+            rows = [row for write in tail if write.seq not in seen for row in write.rows]
+            stored = pa.concat_tables([stored, arrow_table(rows, schema)])
+        return self._opened(table, stored)
+
+    def _written_in_time(self, table: str, rows: pa.Table) -> pa.Table:
+        """Without what a writer committed after it had lost its epoch."""
+        epochs, seqs = (rows[name].to_numpy() for name in ("epoch", "seq"))
+        return rows.filter(pa.array(self._fence.valid(table, epochs, seqs)))
+
+    def _opened(self, table: str, rows: pa.Table) -> pa.Table:
+        """With the content of encrypted rows."""
+        if self._sealer is None or rows["sealed"].null_count == rows.num_rows:
+            return rows
+        opened = [self._sealer.open_row(table, row) for row in rows.to_pylist()]
+        return arrow_table(opened, rows.schema)
 
     def load(self, user: UserKey) -> UserState:
         """Everything stored of one user."""
@@ -110,8 +169,38 @@ class Shard:
         vectors = self.text_vectors.read(user), self.image_vectors.read(user)
         return UserState(records, SearchIndex(self.text_encoder.dim, *vectors))
 
-    def compact(self) -> None:
-        """Compact every table that has come to many pieces."""
+    def maintain(self) -> None:
+        """Compact every table that has come to many pieces, sort those that have grown a lot."""
         for table in self.tables.values():
-            if table.fragments() >= 32:
+            if table.mostly_unsorted():
+                table.rewrite()
+            elif table.fragments() >= FRAGMENTS_BEFORE_COMPACTION:
                 table.compact()
+
+    def purge(self, conditions: Mapping[str, str]) -> dict[str, int]:
+        """Remove rows for good, by SQL condition for each table; how many of each table.
+
+        Everything written before must have been flushed. Afterwards no file holds anything of them.
+        """
+        removed = {}
+        for name, condition in conditions.items():
+            if self.tables[name].count(condition):
+                removed[name] = self.tables[name].rewrite(without=condition)
+        self.writer.purge()
+        return removed
+
+
+def _writer(
+    folder: Path | None, settings: StorageSettings, tables: Mapping[str, LanceTable], fence: Fence
+) -> Writer:
+    stored = {name: table.last_seq() for name, table in tables.items()}
+    journal = folder / "journal.sqlite" if folder else None
+    if settings.durability == "journal":
+        if journal is None:
+            raise ValueError("durability 'journal' needs a local folder; use 'commit' for object storage")
+        return JournalWriter(journal, tables, stored, fence.epoch, settings.tail_rows)
+    if journal and journal.exists():  # from before durability was set to commit
+        JournalWriter(journal, tables, stored, fence.epoch, settings.tail_rows).close()
+        stored = {name: table.last_seq() for name, table in tables.items()}
+    fence.record({name: seq + 1 for name, seq in stored.items()})
+    return CommitWriter(tables, stored, fence)

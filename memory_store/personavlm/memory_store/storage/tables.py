@@ -8,7 +8,6 @@ writes; all rows of one write share a ``seq``. ``sealed`` holds the encrypted co
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,11 +16,15 @@ import pyarrow as pa
 from personavlm.memory_store.errors import InvalidError
 from personavlm.memory_store.records import (
     AnyMemory,
+    CoreMemory,
     EpisodeLink,
+    EpisodicMemory,
     ImageRef,
     MemoryKind,
+    ProceduralMemory,
     Profile,
     Progress,
+    SemanticMemory,
     Turn,
     UserKey,
 )
@@ -165,15 +168,27 @@ def owner_columns(user: UserKey) -> Row:
 def row_of(user: UserKey, record: Record) -> Row:
     """The record as a row of ``user``."""
     row: Row = owner_columns(user)
-    for name in _names(type(record)):
+    for name in _NAMES[type(record)]:
         value = getattr(record, name)
         row[name] = [asdict(image) for image in value] if name == "images" else value
     return row
 
 
-@cache
-def _names(record: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(record))
+_NAMES: dict[type, tuple[str, ...]] = {
+    record: tuple(field.name for field in fields(record))
+    for record in (
+        Turn,
+        CoreMemory,
+        SemanticMemory,
+        EpisodicMemory,
+        ProceduralMemory,
+        Profile,
+        EpisodeLink,
+        EpisodicMemory,
+        Progress,
+        SemanticMemory,
+    )
+}
 
 
 def memory_rows(user: UserKey, source: str, versions: Sequence[AnyMemory], first: int) -> list[Row]:

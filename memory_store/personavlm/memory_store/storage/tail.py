@@ -11,7 +11,7 @@ from personavlm.memory_store.storage.writes import Backlog, Write
 
 
 class Tail:
-    """Writes in order. ``max_rows`` bounds it: who wants to add more waits ``patience_s``, then is refused."""
+    """Writes in order, at most ``max_rows``: who wants to add more waits ``patience_s``, then is refused."""
 
     def __init__(self, max_rows: int, patience_s: float) -> None:
         self._max_rows, self._patience_s = max_rows, patience_s

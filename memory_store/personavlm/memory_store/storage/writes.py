@@ -47,12 +47,20 @@ class Writer(Protocol):
         """This user's writes that may not be in the table yet, in order."""
         ...
 
+    def unstored(self) -> Sequence[Write]:
+        """All of it, in order."""
+        ...
+
     def backlog(self) -> "Backlog":
         """How much is not in the tables yet."""
         ...
 
     def flush(self) -> None:
         """Return once everything written before is in the tables. What the storage raises."""
+        ...
+
+    def purge(self) -> None:
+        """Leave no byte of what was flushed, except in the tables."""
         ...
 
     def close(self) -> None:
