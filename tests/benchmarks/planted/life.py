@@ -10,7 +10,7 @@ from tests.benchmarks.planted.topics import Anchor, Matter, Topic, talk
 from tests.benchmarks.planted.wording import as_noun, second_person
 
 UNTOLD_EVENTS = 0.35
-DETAILED = 0.35
+DETAILED = 0.5
 MENTIONS = (0, 1, 1, 2)
 
 

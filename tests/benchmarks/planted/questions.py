@@ -1,6 +1,6 @@
 """Questions about what was told, of all categories of LoCoMo, each with the messages that answer it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from random import Random
@@ -12,7 +12,8 @@ from tests.benchmarks.planted.topics import Matter
 from tests.benchmarks.planted.wording import Person, asked_of
 
 DATED = 0.17
-SWAPPED = 0.6
+SWAPPED = 0.9
+SWAPPED_EVENTS = 0.25
 
 Group = tuple[str, str, int]
 """Teller, topic, number of the matter."""
@@ -48,14 +49,13 @@ class Asker:
             elif self._rng.random() < DATED:
                 question = _dated(question, self._date(one))
             yield self._question(question, "single-hop", [one])
-            if self._rng.random() < SWAPPED and self._only_told_by(one):
-                other = next(name for name in self._people if name != one.beat.teller)
-                yield self._question(self._ask(one, matter.ask, other), "adversarial", [one])
+            yield from self._swapped(one, SWAPPED)
         yield from self._every(group, matter)
 
     def _events(self, group: list[Told], matter: Matter) -> Iterator[Question]:
         for one in group:
             yield self._question(self._ask(one, matter.ask), "temporal", [one])
+            yield from self._swapped(one, SWAPPED_EVENTS)
             assert one.when
             same = [o for o in group if o.when and o.when.first.month == one.when.first.month]
             if matter.what and same[0] is one and one.when.first.month == one.when.last.month:
@@ -66,6 +66,12 @@ class Asker:
     def _every(self, group: list[Told], matter: Matter) -> Iterator[Question]:
         if matter.every and len(group) > 1:
             yield self._question(self._ask(group[0], matter.every), "multi-hop", group)
+
+    def _swapped(self, one: Told, chance: float) -> Iterator[Question]:
+        """The same asked about the other speaker, who told nothing of the kind."""
+        if self._only_told_by(one) and self._rng.random() < chance:
+            other = next(name for name in self._people if name != one.beat.teller)
+            yield self._question(self._ask(one, one.beat.matter.ask, other), "adversarial", [one])
 
     def _gathering(self, group: list[Told], matter: Matter) -> Question:
         category: Category = "open-domain" if matter.kind == "infer" else "multi-hop"
@@ -121,8 +127,11 @@ def _dated(question: str, date: str) -> str:
 def questions(
     told: Sequence[Told], people: Mapping[str, Person], asked_at: datetime, rng: Random
 ) -> tuple[Question, ...]:
-    """All questions, no text twice; where two would be the same, neither is asked."""
-    found: dict[str, list[Question]] = defaultdict(list)
-    for question in Asker(told, people, asked_at, rng).all():
-        found[question.text].append(question)
-    return tuple(same[0] for same in found.values() if len(same) == 1)
+    """All questions, no text twice."""
+    return without_doubles(tuple(Asker(told, people, asked_at, rng).all()))
+
+
+def without_doubles(asked: Sequence[Question]) -> tuple[Question, ...]:
+    """The questions without those that share their text: nobody could tell which evidence is meant."""
+    found = Counter(question.text for question in asked)
+    return tuple(question for question in asked if found[question.text] == 1)

@@ -30,7 +30,7 @@ class Writer:
 
     def _telling(self, beat: Beat, *, prompted: bool) -> tuple[str, When | None]:
         """The beat in its teller's words; ``prompted`` where the message before asked for it."""
-        choices = beat.matter.bare if prompted and self._chance(0.35) else ()
+        choices = beat.matter.bare if prompted and self._chance(0.45) else ()
         template = beat.line or self._rng.choice(choices or beat.matter.say)
         when = self._when(template)
         telling = told(template, self._values(beat, when), self._rng)
@@ -63,7 +63,7 @@ class Writer:
         other = self._other(self._next)
         text = " ".join(part for part in parts if part) or self._pick(self._filler)
         self._time += timedelta(seconds=self._rng.randint(20, 90))
-        if not caption and self._next != ASSISTANT and self._chance(0.1):
+        if not caption and self._next != ASSISTANT and self._chance(0.16):
             caption = self._picture()
         number = f"{self._session + 1}:{sum(m.session == self._session for m in self.messages) + 1}"
         text = text.replace("{O}", other)
@@ -93,7 +93,7 @@ class Writer:
         return put_to(self._rng.choice(beat.matter.lead), self._values(beat))
 
     def _caption(self, beat: Beat) -> str:
-        if not self._chance(0.35):
+        if not self._chance(0.45):
             return ""
         if beat.answer.startswith(("a ", "an ", "two ", "the ")) and self._chance(0.5):
             return f"a photo of {beat.answer}"

@@ -75,13 +75,17 @@ def test_friends_are_asked_about_by_name_and_swapped_in_adversarial_questions() 
         assert (tellers == named) == (question.category != "adversarial")
 
 
-def test_users_ask_about_themselves_and_tell_themselves() -> None:
+def test_users_ask_what_they_told_and_what_the_assistant_suggested() -> None:
     conversation = chats(8)
     speakers = {message.id: message.speaker for message in conversation.messages}
     assert conversation.speakers == (USER, ASSISTANT)
+    asked: Counter[str] = Counter()
     for question in conversation.questions:
-        assert {speakers[id] for id in question.evidence} == {USER}
-        assert re.search(r"\b(I|my|me|myself)\b", question.text)
+        (teller,) = {speakers[id] for id in question.evidence}
+        assert (teller == ASSISTANT) == (" did you " in question.text)
+        assert re.search(r"\b(I|my|me|myself|you)\b", question.text)
+        asked[teller] += 1
+    assert asked[USER] > asked[ASSISTANT] > 0
 
 
 def test_questions_that_name_a_day_have_their_evidence_on_it() -> None:
