@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -52,7 +51,6 @@ def build(config: Config) -> Application:
 def running(config: Config) -> Iterator[str]:
     """The service, ready to answer at the URL that this yields, until the block ends."""
     check_port(config)
-    check_layout(config)
     start_ray(config)
     memory = MemoryPool.connect(config)
     try:
@@ -101,23 +99,6 @@ def check_port(config: Config) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise StartError(f"{host}:{port}: {error.strerror}; choose another service.port") from error
-
-
-def check_layout(config: Config) -> None:
-    """The number of shards decides where every user lives, so it is written down once and held to.
-
-    Raises `StartError` where the store was made with another number.
-    """
-    file = config.memory.uri / "layout.json"
-    if not file.exists():
-        config.memory.uri.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"shards": config.memory.shards}), encoding="utf-8")
-    shards = json.loads(file.read_text(encoding="utf-8"))["shards"]
-    if shards != config.memory.shards:
-        raise StartError(
-            f"{config.memory.uri} was made with {shards} shards, but memory.shards is "
-            f"{config.memory.shards}; set it to {shards}, or choose another memory.uri"
-        )
 
 
 def wait_ready(url: str) -> None:

@@ -88,7 +88,7 @@ async def _job(request: ChatRequest, caller: Credential, shared: Services) -> Ch
         raise RequestError("the newest user message is empty", param="messages", code="empty_message")
     if message.image_urls and (stated := request.metadata.event_time):
         times = [("", stated)]
-        await shared.memory.home(user).check_order.remote(user, times, request.metadata.allow_past)
+        await shared.memory.home(user).call("check_order", times, request.metadata.allow_past)
     images = await store_images(shared, user, message.image_urls, "messages")
     return ChatJob(
         user=user,
@@ -131,7 +131,7 @@ async def store_images(
     texts = captions or [""] * len(checked)
     return tuple(
         [
-            await home.put_image.remote(user, image.data, image.media_type, image.width, image.height, text)
+            await home.call("put_image", image.data, image.media_type, image.width, image.height, text)
             for image, text in zip(checked, texts, strict=True)
         ]
     )

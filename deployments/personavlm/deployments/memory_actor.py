@@ -1,4 +1,4 @@
-"""The home of users: the only writer of one shard, which also runs their update stage.
+"""The home of users: the only writer of its shards, which also runs their update stage.
 
 The class knows no Ray; `memory_pool` makes actors of it. Calls of the store are plain Python that may
 wait for a disk, so each runs in a thread and the event loop stays free.
@@ -9,24 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
 from personavlm.deployments.courtesy import CourteousEngine, Courtesy
 from personavlm.deployments.events import Found
 from personavlm.deployments.images import media_type_of
+from personavlm.deployments.memory_keeping import Keeping
+from personavlm.deployments.store_root import open_stores
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
     NEUTRAL,
     Add,
     AnyMemory,
     AsOf,
+    BusyError,
     Context,
     CoreMemory,
     Delete,
     ImageRef,
     MemoryKind,
     MemoryStore,
+    MovedError,
     NotFoundError,
     OutOfOrderError,
     Profile,
@@ -41,7 +46,6 @@ from personavlm.memory_store import (
 )
 from personavlm.platform.config import Config
 from personavlm.platform.encoders.cached import CachedEncoder
-from personavlm.platform.encoders.image_descriptor import ImageDescriptor
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.engines.build import build_engine
 from personavlm.platform.updates.settings import UpdateSettings
@@ -49,32 +53,41 @@ from personavlm.platform.updates.stage import UpdateStage
 
 log = logging.getLogger(__name__)
 
+THREADS = 32
 
-class MemoryActor:
-    """One shard."""
 
-    def __init__(self, config: Config, shard: int) -> None:
+class MemoryActor(Keeping):
+    """Owns the shards whose number, by the number of actors, leaves ``number`` as remainder."""
+
+    def __init__(self, config: Config, number: int) -> None:
         self._config = config.memory
         self._encoder = CachedEncoder(MiniLmEncoder())
         self._courtesy = Courtesy()
-        self._store = MemoryStore.open(
-            config.memory.uri / f"shard-{shard:04d}",
-            text_encoder=self._encoder,
-            image_encoder=ImageDescriptor(),
-            session_gap=config.memory.session_gap,
-        )
-        settings = UpdateSettings(
+        actors = config.memory.actors
+        self._stores = open_stores(config.memory, self._encoder, lambda shard: shard % actors == number)
+        self._settings = UpdateSettings(
             session_gap=config.memory.session_gap, personality_rule=config.updates.personality_rule
         )
-        engine = CourteousEngine(build_engine(config.engine), self._courtesy)
-        self._stage = UpdateStage(self._store, engine, settings=settings)
+        self._engine = CourteousEngine(build_engine(config.engine), self._courtesy)
+        self._stages: dict[MemoryStore, UpdateStage] = {}
         self._queue = UpdateQueue(self._update)
         self._tasks: set[asyncio.Task[object]] = set()
+        # Calls wait for the disk more than they compute, and those that wait together commit together.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         for work in (self._close_idle(), self._maintain()):
             self._in_background(work)
 
+    def _of(self, user: UserKey) -> MemoryStore:
+        return self._stores.of(user)
+
+    def _stage(self, user: UserKey) -> UpdateStage:
+        store = self._of(user)
+        if store not in self._stages:
+            self._stages[store] = UpdateStage(store, self._engine, settings=self._settings)
+        return self._stages[store]
+
     async def ready(self) -> None:
-        """Answers once the shard is open and repaired."""
+        """Answers once the shards are open and repaired."""
 
     # A chat turn
 
@@ -93,7 +106,7 @@ class MemoryActor:
         return started
 
     def _begin(self, user: UserKey, now: datetime | None, allow_past: bool) -> tuple[datetime, Context]:
-        newest = self._store.newest_turn(user)
+        newest = self._of(user).newest_turn(user)
         if now is None:
             offset = timezone(timedelta(minutes=newest.utc_offset_minutes if newest else 0))
             now = datetime.now(offset)
@@ -102,16 +115,16 @@ class MemoryActor:
             raise OutOfOrderError(
                 f"{now.isoformat()} is before the user's newest turn at {newest.event_time.isoformat()}"
             )
-        return now, self._store.context(user, now, self._config.context_tokens)
+        return now, self._of(user).context(user, now, self._config.context_tokens)
 
     async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
         self._courtesy.serving()
-        return await asyncio.to_thread(self._store.search, user, request)
+        return await asyncio.to_thread(self._of(user).search, user, request)
 
     async def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
         """Store a turn; returns when it is durable. The update stage follows in its own time."""
         self._courtesy.serving()
-        turn = await asyncio.to_thread(self._store.append_turn, user, draft)
+        turn = await asyncio.to_thread(self._of(user).append_turn, user, draft)
         self._queue.notify(user)
         return turn
 
@@ -123,8 +136,8 @@ class MemoryActor:
             await asyncio.to_thread(self._check_order, user, times)
 
     def _check_order(self, user: UserKey, times: Sequence[tuple[str, datetime]]) -> None:
-        stored = {turn.client_id for turn in self._store.turns(user)} - {""}
-        newest = self._store.newest_turn(user)
+        stored = {turn.client_id for turn in self._of(user).turns(user)} - {""}
+        newest = self._of(user).newest_turn(user)
         latest = newest.event_time if newest else None
         for time in (time for client_id, time in times if client_id not in stored):
             if latest and time < latest:
@@ -135,7 +148,7 @@ class MemoryActor:
 
     async def import_turns(self, user: UserKey, drafts: Sequence[TurnDraft]) -> tuple[list[str], int]:
         """Store recorded turns, all or none; their ids, and how many of them are new."""
-        turns, new = await asyncio.to_thread(self._store.append_turns, user, drafts)
+        turns, new = await asyncio.to_thread(self._of(user).append_turns, user, drafts)
         self._queue.notify(user)
         return [turn.id for turn in turns], new
 
@@ -146,12 +159,12 @@ class MemoryActor:
     def _found(self, user: UserKey, item_id: str) -> Found | None:
         try:
             if item_id.startswith("t_"):
-                turn = self._store.turn(user, item_id)
+                turn = self._of(user).turn(user, item_id)
                 return Found(turn, "turn", (turn,))
-            memory = self._store.memory(user, item_id)
+            memory = self._of(user).memory(user, item_id)
         except NotFoundError:
             return None
-        turns = (self._store.turn(user, turn_id) for turn_id in memory.evidence)
+        turns = (self._of(user).turn(user, turn_id) for turn_id in memory.evidence)
         return Found(memory, memory.kind.value, tuple(turns))
 
     # Media
@@ -159,10 +172,11 @@ class MemoryActor:
     async def put_image(
         self, user: UserKey, data: bytes, media_type: str, width: int, height: int, caption: str = ""
     ) -> ImageRef:
-        return await asyncio.to_thread(self._store.put_image, user, data, media_type, width, height, caption)
+        store = self._of(user)
+        return await asyncio.to_thread(store.put_image, user, data, media_type, width, height, caption)
 
     async def image(self, user: UserKey, sha256: str) -> bytes:
-        return await asyncio.to_thread(self._store.image, user, sha256)
+        return await asyncio.to_thread(self._of(user).image, user, sha256)
 
     async def image_with_type(self, user: UserKey, sha256: str) -> tuple[bytes, str]:
         """The bytes and their media type, for HTTP."""
@@ -175,22 +189,22 @@ class MemoryActor:
         self, user: UserKey, kind: MemoryKind | None, as_of: AsOf | None, include_ended: bool
     ) -> tuple[AnyMemory, ...]:
         return await asyncio.to_thread(
-            self._store.memories, user, kind, as_of=as_of, include_ended=include_ended
+            self._of(user).memories, user, kind, as_of=as_of, include_ended=include_ended
         )
 
     async def memory(self, user: UserKey, memory_id: str) -> AnyMemory:
-        return await asyncio.to_thread(self._store.memory, user, memory_id)
+        return await asyncio.to_thread(self._of(user).memory, user, memory_id)
 
     async def history(self, user: UserKey, memory_id: str) -> tuple[AnyMemory, ...]:
-        return await asyncio.to_thread(self._store.history, user, memory_id)
+        return await asyncio.to_thread(self._of(user).history, user, memory_id)
 
     async def delete_memory(self, user: UserKey, memory_id: str) -> None:
         await asyncio.to_thread(self._delete_memory, user, memory_id)
 
     def _delete_memory(self, user: UserKey, memory_id: str) -> None:
-        memory = self._store.memory(user, memory_id)
+        memory = self._of(user).memory(user, memory_id)
         operation = Delete(memory_id, datetime.now(UTC), "deleted by the user")
-        self._store.apply(user, memory.kind, f"user:{uuid4().hex}", [operation])
+        self._of(user).apply(user, memory.kind, f"user:{uuid4().hex}", [operation])
 
     async def set_core(
         self, user: UserKey, facts: Mapping[str, str], event_time: datetime
@@ -201,7 +215,8 @@ class MemoryActor:
     def _set_core(
         self, user: UserKey, facts: Mapping[str, str], event_time: datetime
     ) -> tuple[AnyMemory, ...]:
-        known = {m.key: m for m in self._store.memories(user, MemoryKind.CORE) if isinstance(m, CoreMemory)}
+        store = self._of(user)
+        known = {m.key: m for m in store.memories(user, MemoryKind.CORE) if isinstance(m, CoreMemory)}
         operations = [
             Update(known[key].id, text, event_time, ())
             if key in known
@@ -209,14 +224,14 @@ class MemoryActor:
             for key, text in facts.items()
             if key not in known or known[key].text != text
         ]
-        self._store.apply(user, MemoryKind.CORE, f"import:{uuid4().hex}", operations)
-        return self._store.memories(user, MemoryKind.CORE)
+        store.apply(user, MemoryKind.CORE, f"import:{uuid4().hex}", operations)
+        return store.memories(user, MemoryKind.CORE)
 
     async def turn(self, user: UserKey, turn_id: str) -> Turn:
-        return await asyncio.to_thread(self._store.turn, user, turn_id)
+        return await asyncio.to_thread(self._of(user).turn, user, turn_id)
 
     async def timeline(self, user: UserKey, window: Window, limit: int) -> tuple[TimelineEntry, ...]:
-        return await asyncio.to_thread(self._store.timeline, user, window, limit)
+        return await asyncio.to_thread(self._of(user).timeline, user, window, limit)
 
     # Personality
 
@@ -225,7 +240,7 @@ class MemoryActor:
         return await asyncio.to_thread(self._profile, user)
 
     def _profile(self, user: UserKey) -> tuple[Profile, ...]:
-        return self._store.profile_history(user) or (self._store.profile(user),)
+        return self._of(user).profile_history(user) or (self._of(user).profile(user),)
 
     async def reset_profile(self, user: UserKey) -> None:
         await asyncio.to_thread(self._save_profile, user, None)
@@ -234,7 +249,7 @@ class MemoryActor:
         await asyncio.to_thread(self._save_profile, user, consent)
 
     def _save_profile(self, user: UserKey, consent: bool | None) -> None:
-        current, now = self._store.profile(user), datetime.now(UTC)
+        current, now = self._of(user).profile(user), datetime.now(UTC)
         change = Profile(
             version=current.version,
             traits=(NEUTRAL,) * 5 if consent is None else current.traits,
@@ -243,14 +258,17 @@ class MemoryActor:
             event_time=now,
             recorded_at=now,
         )
-        self._store.save_profile(user, change)
+        self._of(user).save_profile(user, change)
 
     # The update stage
 
     async def _update(self, user: UserKey) -> None:
-        await self._stage.run(user)
-        await self._courtesy.quiet()
-        await asyncio.to_thread(self._store.index, user)
+        try:
+            await self._stage(user).run(user)
+            await self._courtesy.quiet()
+            await asyncio.to_thread(self._of(user).index, user)
+        except (BusyError, MovedError) as error:
+            log.info("the updates of a user stop here: %s", error)
 
     async def close_sessions(self, user: UserKey, now: datetime) -> tuple[list[str], int]:
         """Close the open session if it is over by ``now``, and finish all updates of this user.
@@ -258,27 +276,31 @@ class MemoryActor:
         The closed sessions' ids, and how many turns wait for an update all the same: some that came
         meanwhile.
         """
-        closed = await self._stage.close_sessions(user, now)
+        closed = await self._stage(user).close_sessions(user, now)
         self._queue.notify(user)
         await self._queue.idle(user)
-        progress = await asyncio.to_thread(self._store.progress, user)
-        waiting = await asyncio.to_thread(self._store.turns, user, first_index=progress.turns)
+        progress = await asyncio.to_thread(self._of(user).progress, user)
+        waiting = await asyncio.to_thread(self._of(user).turns, user, first_index=progress.turns)
         return closed, len(waiting)
 
     async def _close_idle(self) -> None:
         """Take up what an earlier process left pending, then look after users who do not return."""
-        for user in await asyncio.to_thread(self._store.users):
+        for user in await asyncio.to_thread(self._stores.pending):
             self._queue.notify(user)
         while True:
             await asyncio.sleep(self._config.idle_check_s)
-            for user in await asyncio.to_thread(self._store.users):
-                if await self._stage.due(user, datetime.now(UTC)):
+            for user in await asyncio.to_thread(self._stores.pending):
+                if await self._stage(user).due(user, datetime.now(UTC)):
                     self._queue.notify(user)
 
     async def _maintain(self) -> None:
         while True:
             await asyncio.sleep(self._config.maintenance_s)
-            await asyncio.to_thread(self._store.maintain)
+            for store in self._stores.all():
+                try:
+                    await asyncio.to_thread(store.maintain)
+                except (RuntimeError, OSError):  # as LanceDB raises them: the next round may succeed
+                    log.exception("a shard could not be maintained")
 
     def _in_background(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.create_task(work)

@@ -56,9 +56,9 @@ async def import_turns(request: TurnsRequest, caller: Caller, shared: SharedServ
             )
     home = shared.memory.home(user)
     times = [(turn.client_id, turn.event_time) for turn in request.turns]
-    await home.check_order.remote(user, times, request.allow_past)  # before any image is stored
+    await home.call("check_order", times, request.allow_past)  # before any image is stored
     drafts = [await _draft(shared, user, turn, number, request) for number, turn in enumerate(request.turns)]
-    ids, stored = await home.import_turns.remote(user, drafts)
+    ids, stored = await home.call("import_turns", drafts)
     return TurnsReply(stored=stored, already_stored=len(ids) - stored, turn_ids=ids)
 
 
@@ -87,7 +87,7 @@ async def close_sessions(
 ) -> CloseReply:
     """Close the open session if it is over by `now`; returns when all updates of the user are done."""
     require_replay(caller, "closing sessions")
-    closed, pending = await shared.memory.home(user).close_sessions.remote(user, request.now)
+    closed, pending = await shared.memory.home(user).call("close_sessions", request.now)
     return CloseReply(closed=closed, pending_turns=pending)
 
 
@@ -97,7 +97,7 @@ async def set_core(
 ) -> dict[str, Any]:
     """Set facts of core memory by key; others stay as they are."""
     require_replay(caller, "setting core memory")
-    found = await shared.memory.home(user).set_core.remote(user, request.facts, request.event_time)
+    found = await shared.memory.home(user).call("set_core", request.facts, request.event_time)
     return {"data": [memory_json(memory) for memory in found]}
 
 
@@ -111,7 +111,7 @@ async def memories(
 ) -> dict[str, Any]:
     """Memories that hold, or held `as_of` a time on the timeline; `include_ended` adds superseded ones."""
     at = AsOf(as_of) if as_of else None
-    found = await shared.memory.home(user).memories.remote(user, kind, at, include_ended)
+    found = await shared.memory.home(user).call("memories", kind, at, include_ended)
     return {"data": [memory_json(memory) for memory in found]}
 
 
@@ -125,7 +125,7 @@ async def search(user: PathUser, request: MemorySearch, shared: SharedServices) 
         query=request.query,
         window=Window(request.start_time, request.end_time),
     )
-    result = await shared.memory.home(user).search.remote(user, wanted)
+    result = await shared.memory.home(user).call("search", wanted)
     kinds = ("semantic", "episodic", "procedural", "visual", "turns")
     hits = {kind: [hit_json(hit) for hit in getattr(result, kind)] for kind in kinds}
     return {**hits, "widened": list(result.widened)}
@@ -134,7 +134,7 @@ async def search(user: PathUser, request: MemorySearch, shared: SharedServices) 
 @router.get("/v1/users/{user}/memories/{memory_id}", response_model=MemoryView, **AS_STORED)
 async def memory(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
     """One memory as it is now."""
-    return memory_json(await shared.memory.home(user).memory.remote(user, memory_id))
+    return memory_json(await shared.memory.home(user).call("memory", memory_id))
 
 
 @router.get(
@@ -144,14 +144,14 @@ async def memory(user: PathUser, memory_id: str, shared: SharedServices) -> dict
 )
 async def history(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
     """All versions of one memory, oldest first."""
-    versions = await shared.memory.home(user).history.remote(user, memory_id)
+    versions = await shared.memory.home(user).call("history", memory_id)
     return {"data": [memory_json(version) for version in versions]}
 
 
 @router.delete("/v1/users/{user}/memories/{memory_id}", response_model=Deleted)
 async def delete(user: PathUser, memory_id: str, shared: SharedServices) -> dict[str, Any]:
     """End one memory: it is neither found nor shown to the policy any more."""
-    await shared.memory.home(user).delete_memory.remote(user, memory_id)
+    await shared.memory.home(user).call("delete_memory", memory_id)
     return {"id": memory_id, "deleted": True}
 
 
@@ -166,39 +166,39 @@ async def timeline(
     """Turns and memories in one order of time, newest first."""
     if start and end and start > end:
         raise RequestError("start is after end", param="start", code="invalid_window")
-    return {"data": await shared.memory.home(user).timeline.remote(user, Window(start, end), limit)}
+    return {"data": await shared.memory.home(user).call("timeline", Window(start, end), limit)}
 
 
 @router.get("/v1/users/{user}/turns/{turn_id}", response_model=TurnView)
 async def turn(user: PathUser, turn_id: str, shared: SharedServices) -> dict[str, Any]:
     """One turn: the user's words, the reply, the images."""
-    return turn_json(await shared.memory.home(user).turn.remote(user, turn_id))
+    return turn_json(await shared.memory.home(user).call("turn", turn_id))
 
 
 @router.get("/v1/users/{user}/images/{sha256}", response_class=Response, responses=IMAGES)
 async def image(user: PathUser, sha256: str, shared: SharedServices) -> Response:
     """The bytes of an image that this user sent."""
-    data, media_type = await shared.memory.home(user).image_with_type.remote(user, sha256)
+    data, media_type = await shared.memory.home(user).call("image_with_type", sha256)
     return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
 @router.get("/v1/users/{user}/profile", response_model=ProfileView)
 async def profile(user: PathUser, shared: SharedServices) -> dict[str, Any]:
     """The Big Five profile: traits from 1 to 5, descriptors, consent, and its history."""
-    return profile_json(await shared.memory.home(user).profile.remote(user))
+    return profile_json(await shared.memory.home(user).call("profile"))
 
 
 @router.post("/v1/users/{user}/profile/reset", response_model=ProfileView)
 async def reset_profile(user: PathUser, shared: SharedServices) -> dict[str, Any]:
     """Set all traits back to neutral."""
     home = shared.memory.home(user)
-    await home.reset_profile.remote(user)
-    return profile_json(await home.profile.remote(user))
+    await home.call("reset_profile")
+    return profile_json(await home.call("profile"))
 
 
 @router.put("/v1/users/{user}/profile/consent", response_model=ProfileView)
 async def consent(user: PathUser, request: ConsentRequest, shared: SharedServices) -> dict[str, Any]:
     """Allow or forbid that personality is inferred and used."""
     home = shared.memory.home(user)
-    await home.set_consent.remote(user, request.consent)
-    return profile_json(await home.profile.remote(user))
+    await home.call("set_consent", request.consent)
+    return profile_json(await home.call("profile"))

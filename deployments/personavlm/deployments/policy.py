@@ -10,12 +10,12 @@ from datetime import datetime
 from time import perf_counter
 from typing import TypeVar, cast
 
-from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from personavlm.deployments.events import ChatJob, Done, Event, Failure
-from personavlm.deployments.memory_pool import MemoryPool
+from personavlm.deployments.memory_pool import Home, MemoryPool
 from personavlm.memory_store import (
+    BusyError,
     Context,
     OutOfOrderError,
     SearchRequest,
@@ -36,18 +36,18 @@ T = TypeVar("T")
 class HomeMemory:
     """The memory that the agent sees for one message: its user's home actor."""
 
-    def __init__(self, actor: ActorHandle, context: Context) -> None:
-        self._actor, self._context = actor, context
+    def __init__(self, home: Home, context: Context) -> None:
+        self._home, self._context = home, context
 
     async def context(self, user: UserKey, now: datetime) -> Context:
         """As it was when the message arrived; fetched together with the message's time."""
         return self._context
 
     async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
-        return cast(SearchResult, await self._actor.search.remote(user, request))
+        return cast(SearchResult, await self._home.call("search", request))
 
     async def image(self, user: UserKey, sha256: str) -> bytes:
-        return cast(bytes, await self._actor.image.remote(user, sha256))
+        return cast(bytes, await self._home.call("image", sha256))
 
 
 class Policy:
@@ -84,6 +84,9 @@ class Policy:
         except EngineError as error:  # its text names servers, which are not the client's business
             log.warning("the language model failed: %s", error)
             yield Failure("the language model failed; try again", 502, None, "engine_error")
+        except BusyError as error:
+            log.warning("a user's memory is busy: %s", error)
+            yield Failure("the user's memory is busy; try again", 503, None, "memory_busy")
         except RayError as error:
             log.warning("a memory actor was lost: %s", error)
             yield Failure("the user's memory is restarting; try again", 503, None, "memory_unavailable")
@@ -91,7 +94,7 @@ class Policy:
     async def _reply(self, job: ChatJob) -> AsyncIterator[Event]:
         started = perf_counter()
         home = self._pool.home(job.user)
-        now, context = await home.begin.remote(job.user, job.text, job.now, job.allow_past)
+        now, context = await home.call("begin", job.text, job.now, job.allow_past)
         context_ms = _since(started)
         agent = Agent(self._engine, HomeMemory(home, context), settings=self._settings)
         message = Message(job.user, job.text, now, job.images, job.instructions)
@@ -103,13 +106,11 @@ class Policy:
                     yield event
 
     async def _finish(
-        self, home: ActorHandle, job: ChatJob, now: datetime, outcome: Outcome, context_ms: float
+        self, home: Home, job: ChatJob, now: datetime, outcome: Outcome, context_ms: float
     ) -> Done:
         """Store the turn, wait until it is durable, and gather what the client asked to see."""
         started = perf_counter()
-        turn = (
-            await home.append_turn.remote(job.user, self._draft(job, now, outcome)) if job.remember else None
-        )
+        turn = await home.call("append_turn", self._draft(job, now, outcome)) if job.remember else None
         timings = {
             "context": context_ms,
             "engine": sum(step.engine_ms for step in outcome.steps),
@@ -117,7 +118,7 @@ class Policy:
             "append": _since(started),
         }
         ids = list(dict.fromkeys(item for step in outcome.steps for item in step.found)) if job.trace else []
-        found = await home.found.remote(job.user, ids) if ids else []
+        found = await home.call("found", ids) if ids else []
         return Done(
             turn_id=turn.id if turn else None,
             answer=outcome.answer,

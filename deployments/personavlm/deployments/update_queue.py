@@ -35,6 +35,13 @@ class UpdateQueue:
         if user not in self._workers:
             self._workers[user] = asyncio.create_task(self._drain(user))
 
+    async def drop(self, user: UserKey) -> None:
+        """Stop this user's work at once. What was pending stays pending in the store."""
+        self._again.discard(user)
+        if worker := self._workers.get(user):
+            worker.cancel()
+            await asyncio.wait([worker])
+
     async def idle(self, user: UserKey) -> None:
         """Wait until everything that was pending for this user when called is done.
 

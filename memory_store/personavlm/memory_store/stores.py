@@ -2,38 +2,39 @@
 
 A move of one bucket takes five steps, each safe to repeat:
 
-1. the map says that the bucket is moving (``LayoutFile``); from then on nobody serves its users;
-2. the old home reads the map anew (``reload``), so every write it still acknowledges is in what follows;
-3. the old home exports the bucket's users, the new home takes them in, in place of what a broken
-   attempt left;
-4. the map names the new home; both homes read it anew, and the users are served again;
+1. the map says that the bucket is moving; from the moment that its old home has read that (``reload``),
+   nobody is served from the bucket, and every write that was acknowledged is in what follows;
+2. the old home gives out the bucket's users, one archive each;
+3. the new home takes them in, in place of what a broken attempt left;
+4. the map names the new home; once both have read it, the users are served again;
 5. the old home erases what it still has of them.
 """
 
 from collections.abc import Callable, Iterable
-from threading import RLock
+from threading import Lock
 
 from personavlm.memory_store.errors import BusyError, MovedError
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.storage.layout import Layout, LayoutFile, bucket_of
 from personavlm.memory_store.store import MemoryStore
 
+AtHome = Callable[[UserKey], None]
+
 
 class Stores:
-    """Opens shards as the map gives them to this process. ``mine(shard)`` says which those may be."""
+    """Opens the shards that are this process's by ``mine``, as the map comes to name them."""
 
     def __init__(
         self,
-        layout_file: LayoutFile,
+        file: LayoutFile,
         shards: int,
-        open_shard: Callable[[int], MemoryStore],
+        open_shard: Callable[[int, AtHome], MemoryStore],
         mine: Callable[[int], bool] = lambda shard: True,
     ) -> None:
-        self._file, self._shards = layout_file, shards
-        self._open_shard, self._mine = open_shard, mine
+        self._file, self._open_shard, self._mine = file, open_shard, mine
         self._stores: dict[int, MemoryStore] = {}
-        self._lock = RLock()
-        self._layout = layout_file.load(shards)
+        self._lock = Lock()
+        self._layout = file.load(shards)
         self._open()
 
     @property
@@ -42,9 +43,9 @@ class Stores:
         return self._layout
 
     def reload(self) -> Layout:
-        """Read the map anew; open shards that it adds. Afterwards no call of an older map is under way."""
+        """Read the map anew, open shards that it adds; on return no call of an older map is under way."""
         with self._lock:
-            self._layout = self._file.load(self._shards)
+            self._layout = self._file.load(self._layout.shards)
             self._open()
         for store in self.all():
             store.barrier()
@@ -53,37 +54,59 @@ class Stores:
     def _open(self) -> None:
         for shard in range(self._layout.shards):
             if self._mine(shard) and shard not in self._stores:
-                self._stores[shard] = self._open_shard(shard)
+                self._stores[shard] = self._open_shard(shard, self._gate_of(shard))
+
+    def _gate_of(self, shard: int) -> AtHome:
+        """What a shard asks before it serves a user."""
+
+        def at_home(user: UserKey) -> None:
+            layout = self._layout
+            if bucket_of(user) in layout.moving:
+                raise BusyError("this user's memory is moving to another shard; try again in a moment")
+            if layout.shard_of(user) != shard:
+                raise MovedError(f"the home of this user is shard {layout.shard_of(user)}")
+
+        return at_home
 
     def of(self, user: UserKey) -> MemoryStore:
-        """The home of a user. BusyError while the user's bucket moves, MovedError where it is elsewhere."""
-        layout = self._layout
-        if bucket_of(user) in layout.moving:
-            raise BusyError("this user's memory is moving to another shard; try again in a moment")
-        store = self._stores.get(layout.shard_of(user))
+        """The shard that is the user's home. MovedError where it is not open here."""
+        shard = self._layout.shard_of(user)
+        store = self._stores.get(shard)
         if store is None:
-            raise MovedError(f"shard {layout.shard_of(user)} is the home of this user, and it is not here")
+            raise MovedError(f"the home of this user is shard {shard}")
+        return store
+
+    def shard(self, number: int) -> MemoryStore:
+        """A shard by its number. MovedError where it is not open here."""
+        store = self._stores.get(number)
+        if store is None:
+            raise MovedError(f"shard {number} is not open here")
         return store
 
     def all(self) -> tuple[MemoryStore, ...]:
         """Every shard that is open here."""
-        with self._lock:
-            return tuple(self._stores.values())
+        return tuple(self._stores.values())
+
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the shards that are open here."""
+        return tuple(sorted(self._stores))
 
     def users(self) -> tuple[UserKey, ...]:
         """Everyone whose home is here."""
-        return tuple(user for user in self._each(MemoryStore.users) if self._at_home(user))
+        return self._at_home(MemoryStore.users)
 
     def pending(self) -> tuple[UserKey, ...]:
         """Everyone whose home is here and who has turns that the update stage is not done with."""
-        return tuple(user for user in self._each(MemoryStore.pending) if self._at_home(user))
+        return self._at_home(MemoryStore.pending)
 
-    def _each(self, list_users: Callable[[MemoryStore], Iterable[UserKey]]) -> Iterable[UserKey]:
-        for shard, store in sorted(self._stores.items()):
-            yield from (user for user in list_users(store) if self._layout.shard_of(user) == shard)
-
-    def _at_home(self, user: UserKey) -> bool:
-        return bucket_of(user) not in self._layout.moving
+    def _at_home(self, users: Callable[[MemoryStore], Iterable[UserKey]]) -> tuple[UserKey, ...]:
+        layout = self._layout
+        return tuple(
+            user
+            for shard, store in tuple(self._stores.items())
+            for user in users(store)
+            if layout.shard_of(user) == shard and bucket_of(user) not in layout.moving
+        )
 
     def close(self) -> None:
         """Close every shard."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
 
@@ -54,11 +54,26 @@ EngineConfig = Annotated[RulesEngineConfig | OpenAiEngineConfig, Field(discrimin
 class MemoryConfig(Section):
     """The memory actors and their store."""
 
-    uri: Path = DATA_DIR / "memory"
-    """Folder of the LanceDB tables and the media."""
+    uri: str = str(DATA_DIR / "memory")
+    """A local folder, or s3://bucket/prefix or gs://bucket/prefix (needs the extra `s3`)."""
+    durability: Literal["journal", "commit"] | None = None
+    """What acknowledges a write: the journal on a local disk, or LanceDB's commit. By default the journal
+    for a folder and the commit for object storage, where a journal on the machine could be lost with it."""
+    storage_options: dict[str, str] = {}
+    """LanceDB's `storage_options` of the object store, such as `aws_endpoint`. Credentials belong in the
+    environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
     shards: int = Field(2, ge=1, le=1024)
-    """Actors, each the only writer of its own shard. Fixed when the store is created."""
+    """Into how many shards a new store is divided, each for about a million rows a table. A store keeps
+    its own number; `personavlm store grow` adds more while it serves."""
+    actors: int = Field(2, ge=1, le=1024)
+    """Processes that own the shards between them."""
     cpus_per_actor: float = Field(0.25, ge=0)
+    cache_mb: float = Field(512, ge=1)
+    """Memory for the working sets of users in each actor."""
+    master_key_env: str | None = None
+    """Environment variable with the key that encrypts memory at rest: 32 bytes, Base64 or hexadecimal."""
+    master_key_file: Path | None = None
+    """The same in a file that only its owner may read."""
     session_gap_minutes: float = Field(60, gt=0)
     """A pause of this length or more ends a session."""
     idle_check_s: float = Field(30, gt=0)
@@ -71,6 +86,19 @@ class MemoryConfig(Section):
     @property
     def session_gap(self) -> timedelta:
         return timedelta(minutes=self.session_gap_minutes)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the store is in a bucket."""
+        return "://" in self.uri
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.is_remote and self.durability == "journal":
+            raise ValueError("durability 'journal' needs a local folder as uri; leave it out or say 'commit'")
+        if self.master_key_env and self.master_key_file:
+            raise ValueError("set master_key_env or master_key_file, not both")
+        return self
 
 
 class AgentConfig(Section):

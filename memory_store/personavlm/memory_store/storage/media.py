@@ -6,36 +6,26 @@ An object is whole or absent, so an image that was not written to its end is not
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 from personavlm.memory_store.errors import InvalidError, NotFoundError
 from personavlm.memory_store.records import ImageRef, UserKey
 from personavlm.memory_store.storage.objects import MissingError, Objects
+from personavlm.memory_store.storage.sealing import InTheClear, Protection
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-class Sealer(Protocol):
-    """Encryption at rest."""
-
-    def seal_bytes(self, tenant: str, data: bytes) -> bytes:
-        """``data`` as it is stored."""
-
-    def open_bytes(self, tenant: str, data: bytes) -> bytes:
-        """The bytes that were sealed."""
 
 
 class MediaFolder:
     """``media/<hash of tenant>/<hash of user>/<sha256>.<extension>``.
 
     Names of tenants and users are hashed, since they may hold anything, path separators included. The
-    SHA-256 is that of the image itself; with a ``sealer`` the stored bytes are sealed for the tenant.
+    SHA-256 is that of the image itself; the stored bytes are under the tenant's protection.
     """
 
-    def __init__(self, objects: Objects, sealer: Sealer | None = None) -> None:
+    def __init__(self, objects: Objects, protection: Protection = InTheClear()) -> None:
         self._objects = objects
-        self._sealer = sealer
+        self._protection = protection
 
     def put(self, user: UserKey, data: bytes, media_type: str) -> str:
         """Store the bytes; their SHA-256 in hexadecimal. InvalidError for no data or another type."""
@@ -45,7 +35,7 @@ class MediaFolder:
             raise InvalidError(f"images are {', '.join(EXTENSIONS)}, not {media_type!r}")
         sha256 = hashlib.sha256(data).hexdigest()
         if not self._has(user, sha256):
-            stored = self._sealer.seal_bytes(user.tenant, data) if self._sealer else data
+            stored = self._protection.seal_bytes(user.tenant, data)
             self._objects.put(f"{_folder(user)}/{sha256}{EXTENSIONS[media_type]}", stored)
         return sha256
 
@@ -56,7 +46,7 @@ class MediaFolder:
                 stored = self._objects.get(key)
             except MissingError:
                 continue
-            return self._sealer.open_bytes(user.tenant, stored) if self._sealer else stored
+            return self._protection.open_bytes(user.tenant, stored)
         raise NotFoundError(f"no image {sha256!r}")
 
     def require(self, user: UserKey, images: Sequence[ImageRef]) -> None:

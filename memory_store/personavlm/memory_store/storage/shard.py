@@ -20,7 +20,7 @@ from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
 from personavlm.memory_store.storage.objects import Objects, open_objects
 from personavlm.memory_store.storage.probe import require_conditional_writes
-from personavlm.memory_store.storage.sealing import Sealer
+from personavlm.memory_store.storage.sealing import InTheClear, Protection
 from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, uid_of, vectors_schema
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
 from personavlm.memory_store.storage.writes import Write, Writer
@@ -47,7 +47,8 @@ class DerivedRows:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """How a shard is stored. ``options`` are LanceDB's ``storage_options`` for a bucket.
+    """How a shard is stored. ``options`` are LanceDB's ``storage_options`` for a bucket. ``protection``
+    is encryption at rest.
 
     ``journal`` promises that what was acknowledged outlives the process and a loss of power, on a local
     disk. ``commit`` promises what the storage promises for a finished LanceDB commit: on object storage,
@@ -57,7 +58,7 @@ class StorageSettings:
     durability: Durability = "journal"
     options: Mapping[str, str] = field(default_factory=dict)
     tail_rows: int = TAIL_ROWS
-    sealer: Sealer | None = None
+    protection: Protection = InTheClear()
 
 
 class Shard:
@@ -69,13 +70,13 @@ class Shard:
         fence: Fence,
         tables: Mapping[str, LanceTable],
         writer: Writer,
-        sealer: Sealer | None,
+        protection: Protection,
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
     ) -> None:
         self.objects, self.tables, self.writer = objects, tables, writer
-        self._fence, self._sealer = fence, sealer
-        self.media = MediaFolder(objects, sealer)
+        self._fence, self._protection = fence, protection
+        self.media = MediaFolder(objects, protection)
         self.directory = Directory()
         for name, table in tables.items():
             self.directory.take_in(name, table.columns(columns_of(name)))
@@ -116,7 +117,7 @@ class Shard:
         except BaseException:
             fence.release()
             raise
-        return cls(objects, fence, tables, writer, settings.sealer, text_encoder, image_encoder)
+        return cls(objects, fence, tables, writer, settings.protection, text_encoder, image_encoder)
 
     def close(self) -> None:
         """Move what is left into the tables, and let another process open the shard."""
@@ -127,9 +128,8 @@ class Shard:
         """Store the rows of one user, all or none. They are durable on return, derived data excepted."""
         # Before the write: should it raise after it took effect, the rows must not stay unseen.
         self.directory.add(user, table, rows)
-        if self._sealer:
-            rows = [self._sealer.seal_row(table, row) for row in rows]
-        self.writer.write(Write(table, user, rows, kept))
+        sealed = [self._protection.seal_row(table, row) for row in rows]
+        self.writer.write(Write(table, user, sealed, kept))
 
     def read(self, user: UserKey, table: str) -> pa.Table:
         """All rows of one user, in no particular order: those in the table and those on their way."""
@@ -143,19 +143,12 @@ class Shard:
             seen = set(stored["seq"].to_pylist())
             rows = [row for write in tail if write.seq not in seen for row in write.rows]
             stored = pa.concat_tables([stored, arrow_table(rows, schema)])
-        return self._opened(table, stored)
+        return self._protection.open_table(table, stored)
 
     def _written_in_time(self, table: str, rows: pa.Table) -> pa.Table:
         """Without what a writer committed after it had lost its epoch."""
         epochs, seqs = (rows[name].to_numpy() for name in ("epoch", "seq"))
         return rows.filter(pa.array(self._fence.valid(table, epochs, seqs)))
-
-    def _opened(self, table: str, rows: pa.Table) -> pa.Table:
-        """With the content of encrypted rows."""
-        if self._sealer is None or rows["sealed"].null_count == rows.num_rows:
-            return rows
-        opened = [self._sealer.open_row(table, row) for row in rows.to_pylist()]
-        return arrow_table(opened, rows.schema)
 
     def load(self, user: UserKey) -> UserState:
         """Everything stored of one user."""

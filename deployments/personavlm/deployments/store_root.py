@@ -1,0 +1,59 @@
+"""From the configuration to the store: its map of buckets, its encryption, its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from personavlm.memory_store import MemoryStore, TextEncoder
+from personavlm.memory_store.storage.keyring import Keyring, MasterKey
+from personavlm.memory_store.storage.layout import LayoutFile
+from personavlm.memory_store.storage.objects import Objects, open_objects
+from personavlm.memory_store.storage.sealing import InTheClear, Protection, Sealer
+from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.stores import AtHome, Stores
+from personavlm.platform.config import MemoryConfig
+from personavlm.platform.encoders.image_descriptor import ImageDescriptor
+
+
+def store_root(config: MemoryConfig) -> Objects:
+    """Where the map of buckets, the keys and the shards lie."""
+    return open_objects(config.uri, config.storage_options)
+
+
+def open_stores(config: MemoryConfig, encoder: TextEncoder, mine: Callable[[int], bool]) -> Stores:
+    """The shards that ``mine`` names. Raises what keeps one from opening."""
+    root = store_root(config)
+    settings = StorageSettings(
+        durability=config.durability or ("commit" if config.is_remote else "journal"),
+        options=config.storage_options,
+        protection=protection(config, root),
+    )
+
+    def open_shard(shard: int, at_home: AtHome) -> MemoryStore:
+        return MemoryStore.open(
+            shard_uri(config, shard),
+            text_encoder=encoder,
+            image_encoder=ImageDescriptor(),
+            session_gap=config.session_gap,
+            cache_mb=config.cache_mb * config.actors / max(config.shards, config.actors),
+            storage=settings,
+            at_home=at_home,
+        )
+
+    return Stores(LayoutFile(root), config.shards, open_shard, mine)
+
+
+def shard_uri(config: MemoryConfig, shard: int) -> str:
+    """The folder or prefix of one shard."""
+    name = f"shard-{shard:04d}"
+    return f"{config.uri.rstrip('/')}/{name}" if config.is_remote else str(Path(config.uri) / name)
+
+
+def protection(config: MemoryConfig, root: Objects) -> Protection:
+    """Encryption under the configured master key, none where there is no key. MasterKeyError."""
+    if config.master_key_env:
+        return Sealer(Keyring.open(root, MasterKey.from_environment(config.master_key_env)))
+    if config.master_key_file:
+        return Sealer(Keyring.open(root, MasterKey.from_file(config.master_key_file)))
+    return InTheClear()
