@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock, Thread
 
+from personavlm.memory_store.errors import StorageError
+from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.group_commit import GroupCommit
 from personavlm.memory_store.storage.journal import Entry, Journal
 from personavlm.memory_store.storage.lance import UNREADABLE, LanceTable
@@ -34,11 +36,11 @@ class JournalWriter:
         path: Path,
         tables: Mapping[str, LanceTable],
         stored: Mapping[str, int],
-        epoch: int,
-        tail_rows: int,
+        fence: Fence,
+        tail_rows: int = TAIL_ROWS,
     ) -> None:
-        self._journal = Journal.open(path, epoch)
-        self._tables, self._epoch = tables, epoch
+        self._journal = Journal.open(path)
+        self._tables, self._fence = tables, fence
         self._tail = Tail(tail_rows, PATIENCE_S)
         self._group = GroupCommit(self._commit)
         self._draining = Lock()
@@ -55,7 +57,7 @@ class JournalWriter:
             if entry.seq > self._stored[entry.table]:
                 rows = rows_of(entry.payload, self._tables[entry.table].schema)
                 write = Write(entry.table, owner_of(rows[0]), rows, payload=entry.payload)
-                write.place(self._epoch, entry.seq)
+                write.place(self._fence.epoch, entry.seq)
                 self._tail.extend([write])
 
     def write(self, write: Write) -> None:
@@ -73,11 +75,12 @@ class JournalWriter:
         entries = []
         for write in group:
             self._seq += 1
-            write.place(self._epoch, self._seq)
+            write.place(self._fence.epoch, self._seq)
             if write.kept:
                 entries.append(Entry(write.seq, write.table, uid_of(write.user), write.payload))
         if entries:
             self._journal.append(entries)
+            self._fence.check()
         self._tail.extend(group)
 
     def tail(self, table: str, uid: str) -> Sequence[Write]:
@@ -126,7 +129,7 @@ class JournalWriter:
         while self._tail.wait_due(DRAIN_ROWS, DRAIN_AFTER_S):
             try:
                 self.flush()
-            except UNREADABLE as error:
+            except (*UNREADABLE, StorageError) as error:
                 logger.error("the journal cannot be moved into the tables, trying again: %s", error)
                 self._tail.failure = str(error)
                 self._tail.pause(delay)
@@ -140,6 +143,6 @@ class JournalWriter:
         self._thread.join()
         try:
             self.flush()
-        except UNREADABLE as error:
+        except (*UNREADABLE, StorageError) as error:
             logger.error("the journal could not be moved into the tables: %s", error)
         self._journal.close()

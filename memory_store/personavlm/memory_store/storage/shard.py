@@ -191,9 +191,9 @@ def _writer(
     if settings.durability == "journal":
         if journal is None:
             raise ValueError("durability 'journal' needs a local folder; use 'commit' for object storage")
-        return JournalWriter(journal, tables, stored, fence.epoch, settings.tail_rows)
+        return JournalWriter(journal, tables, stored, fence, settings.tail_rows)
     if journal and journal.exists():  # from before durability was set to commit
-        JournalWriter(journal, tables, stored, fence.epoch, settings.tail_rows).close()
+        JournalWriter(journal, tables, stored, fence, settings.tail_rows).close()
         stored = {name: table.last_seq() for name, table in tables.items()}
     fence.record({name: seq + 1 for name, seq in stored.items()})
     return CommitWriter(tables, stored, fence)
