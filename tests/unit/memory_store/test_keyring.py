@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from personavlm.memory_store.errors import DamagedError, StoreError
 from personavlm.memory_store.storage.keyring import ROOT, KeyDroppedError, Keyring, MasterKey, MasterKeyError
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.objects import ExistsError
-from personavlm.memory_store.storage.sealing import UnreadableError
+from personavlm.memory_store.storage.sealing import UnreadableError, decrypted, encrypted
 
 MASTER = MasterKey(bytes(range(32)))
 OTHER_MASTER = MasterKey(bytes(range(1, 33)))
@@ -49,8 +50,11 @@ def test_tenants_have_different_keys(keyring: Keyring) -> None:
     keyring.create("globex")
     with pytest.raises(UnreadableError):
         keyring.sealer.open_bytes("globex", sealed)
-    ids = {keyring.sealing_key(tenant).id for tenant in ("acme", "globex", "")}
-    assert len(ids) == 3
+    keys = [keyring.sealing_key(tenant) for tenant in ("acme", "globex", "")]
+    assert len({key.id for key in keys}) == 3
+    for key, other in permutations(keys, 2):
+        with pytest.raises(UnreadableError):
+            decrypted(other.cipher, encrypted(key.cipher, b"words", b""), b"")
 
 
 def test_a_key_stays_the_tenants_own_when_objects_are_exchanged(
