@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from personavlm.memory_store.errors import InvalidError
 from personavlm.memory_store.records import MemoryKind
 from personavlm.memory_store.storage.directory import columns_of
+from personavlm.memory_store.storage.lance import connect
 from personavlm.memory_store.storage.sealing import (
     CLEAR,
     InTheClear,
@@ -116,6 +118,17 @@ def test_vectors_in_the_clear_are_read_beside_sealed_ones(sealer: Sealer) -> Non
     mixed = arrow_table([sealer.seal_row("vectors", second)], schema)
     mixed = pa.concat_tables([mixed, arrow_table([clear], schema)])
     assert_same(sealer.open_table("vectors", mixed), arrow_table([clear, second], schema))
+
+
+def test_sealed_rows_go_through_lancedb(sealer: Sealer, tmp_path: Path) -> None:
+    connection = connect(str(tmp_path))
+    for name, row in (("turns", turn_row()), ("vectors_of_texts_x", vector_row())):
+        schema = SCHEMAS[name]
+        table = connection.create_table(name, schema=schema)
+        # LanceDB takes the empty vector of a sealed row only where it is told to.
+        table.add(arrow_table([sealer.seal_row(name, row)], schema), on_bad_vectors="null")
+        read = table.search().select(schema.names).limit(None).to_arrow()
+        assert_same(sealer.open_table(name, read), arrow_table([row], schema))
 
 
 def test_a_row_without_content_is_left_alone(sealer: Sealer) -> None:

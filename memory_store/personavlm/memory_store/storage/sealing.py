@@ -11,6 +11,7 @@ text among them: who has a digest can try out short texts. Lengths are not hidde
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -164,8 +165,15 @@ class Sealer:
         """The same rows with all sealed ones opened, those last. UnreadableError."""
         if rows["sealed"].null_count == rows.num_rows:
             return rows
-        sealed = rows.filter(rows["sealed"].is_valid()).to_pylist()
-        opened = arrow_table([self.open_row(table, row) for row in sealed], rows.schema)
+        sealed = rows.filter(rows["sealed"].is_valid())
+        blobs = zip(sealed["tenant"].to_pylist(), sealed["sealed"].to_pylist(), strict=True)
+        contents = [
+            _unpacked(self._open(tenant, blob, identity))
+            for (tenant, blob), identity in zip(blobs, _identities(table, sealed), strict=True)
+        ]
+        content = arrow_table(contents, pa.schema([f for f in rows.schema if f.name not in CLEAR]))
+        columns = [(sealed if name in CLEAR else content)[name] for name in rows.schema.names]
+        opened = pa.table(columns, schema=rows.schema)
         return pa.concat_tables([rows.filter(rows["sealed"].is_null()), opened])
 
     def _seal(self, tenant: str, data: bytes, identity: bytes) -> bytes:
@@ -206,11 +214,26 @@ def _no_keys(tenant: str) -> UnreadableError:
 
 def _identity(table: str, row: Row) -> bytes:
     """What a blob is bound to: the table, and every clear column that stays as it was written."""
-    values: list[Any] = [row.get(name) for name in _BOUND]
-    for position, value in enumerate(values):
-        if isinstance(value, datetime):
-            values[position] = microseconds(value)
-    return b"row:" + json.dumps([table, *values]).encode()
+    values = map(row.get, _BOUND)
+    return _bound([table, *(microseconds(v) if isinstance(v, datetime) else v for v in values)])
+
+
+def _identities(table: str, rows: pa.Table) -> Iterable[bytes]:
+    """``_identity`` of each row; times are read as the integers that Arrow holds."""
+    columns: list[list[Any]] = []
+    for name in _BOUND:
+        if name not in rows.schema.names:
+            columns.append([None] * rows.num_rows)
+            continue
+        column = rows[name]
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+        columns.append(column.to_pylist())
+    return (_bound([table, *values]) for values in zip(*columns, strict=True))
+
+
+def _bound(values: list[Any]) -> bytes:
+    return b"row:" + json.dumps(values).encode()
 
 
 def _packed(content: Row) -> bytes:
