@@ -46,7 +46,7 @@ class Chat(Writer):
             telling if prompted else self._started(telling, 0.3),
             self._aside(beat) if self._chance(0.7) else "",
             self._small_talk(beat, 0.4),
-            self._maybe(0.5, "more"),
+            self._again(beat) if beat.tells and self._chance(0.15) else self._maybe(0.4, "more"),
             self._pick("share") if caption else self._maybe(0.2, "user detail"),
             self._maybe(0.15, "user task"),
             caption=caption,

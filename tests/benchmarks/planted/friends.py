@@ -37,7 +37,7 @@ class FriendsTalk(Writer):
         self._open(tellings)
         for beat in tellings:
             self._tell(beat)
-            if self._chance(0.7):
+            if self._chance(0.8):
                 self._follow(beat)
             if self._chance(0.12):
                 self._chat(beat)
@@ -68,12 +68,11 @@ class FriendsTalk(Writer):
             *(before or (self._reaction(0.55),)),
             self._started(telling, 0.5) if alone else telling,
             self._aside(beat),
-            self._small_talk(beat, 0.45) or self._maybe(0.7, "more"),
-            self._maybe(0.3, "more"),
+            self._small_talk(beat, 0.4) or self._maybe(0.4, "more"),
             self._pick("share") if caption and self._chance(0.6) else "",
             self._maybe(0.08, "ask back"),
             caption=caption,
-            words=21,
+            words=20,
         )
         self._keep(beat, number, when)
 
@@ -82,14 +81,17 @@ class FriendsTalk(Writer):
         asked = self._chance(0.15)
         self._write(
             self._reaction(0.9),
-            self._echo(0.4),
+            self._echo(0.7),
+            self._echo(0.3),
             self._own(beat) if self._chance(0.2) else "",
             self._content(0.9),
             self._content(0.5),
             self._maybe(1.0 if asked else 0.0, "ask more"),
         )
-        if asked:
-            self._write(self._reaction(0.3), self._pick("more"), self._content(0.9), self._content(0.6))
+        if asked or self._chance(0.4):
+            self._write(
+                self._reaction(0.3), self._pick("more"), self._again(beat), self._small_talk(beat, 0.5)
+            )
 
     def _chat(self, beat: Beat) -> None:
         """Talk on the topic that no question asks for."""
@@ -99,11 +101,11 @@ class FriendsTalk(Writer):
         telling = filled(self._pick("topic talk"), topic) if self._chance(0.5) else ""
         self._write(self._reaction(0.3), telling, self._small_talk(beat, 1.0), self._content(0.8))
 
-    def _write(self, *parts: str, caption: str = "", words: int = 14) -> str:
+    def _write(self, *parts: str, caption: str = "", words: int = 17) -> str:
         """The next speaker's message, filled up to a length that varies around ``words``."""
         said = [part for part in parts if part]
         ending = [said.pop()] if said and said[-1].endswith("?") else []
-        wanted = self._rng.lognormvariate(math.log(words), 0.45)
+        wanted = self._rng.lognormvariate(math.log(words), 0.55)
         while len(" ".join(said + ending).split()) < wanted:
             said.append(self._content(1.0))
         return super()._write(*dict.fromkeys(said + ending), caption=caption)

@@ -115,6 +115,11 @@ class Writer:
             return put_to(self._pick("anchor echo"), {"a": anchor}) if anchor else ""
         return put_to(self._pick("echo"), self._values(last)) if last.answer else ""
 
+    def _again(self, beat: Beat) -> str:
+        """The teller goes on about the anchor, without the answer."""
+        anchor = as_noun(beat.anchor.said) if beat.anchor else None
+        return told(self._pick("again"), {"a": anchor}, self._rng) if anchor else ""
+
     def _own(self, beat: Beat) -> str:
         return filled(self._pick("own"), {"x": self._rng.choice(beat.others)}) if beat.others else ""
 
