@@ -72,7 +72,7 @@ class FriendsTalk(Writer):
             self._pick("share") if caption and self._chance(0.6) else "",
             self._maybe(0.08, "ask back"),
             caption=caption,
-            words=20,
+            words=19,
         )
         self._keep(beat, number, when)
 
@@ -101,7 +101,7 @@ class FriendsTalk(Writer):
         telling = filled(self._pick("topic talk"), topic) if self._chance(0.5) else ""
         self._write(self._reaction(0.3), telling, self._small_talk(beat, 1.0), self._content(0.8))
 
-    def _write(self, *parts: str, caption: str = "", words: int = 17) -> str:
+    def _write(self, *parts: str, caption: str = "", words: int = 14) -> str:
         """The next speaker's message, filled up to a length that varies around ``words``."""
         said = [part for part in parts if part]
         ending = [said.pop()] if said and said[-1].endswith("?") else []

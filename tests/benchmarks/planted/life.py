@@ -45,23 +45,31 @@ class Told:
 Plan = dict[int, list[Beat]]
 
 
-def plan(speakers: tuple[str, str], topics: Sequence[Topic], sessions: int, rng: Random) -> Plan:
+def plan(
+    speakers: tuple[str, str],
+    topics: Sequence[Topic],
+    sessions: int,
+    rng: Random,
+    *,
+    talk_around: bool = True,
+) -> Plan:
     """Beats by session of the first of the two speakers. A topic comes up in a few sessions.
 
-    What was told is mentioned at other times as well, by either speaker, without being told again.
+    What was told is mentioned at other times as well, by either speaker, without being told again,
+    and has circumstances; neither in a plan without ``talk_around``, whose words are English.
     """
     planned: Plan = {}
     for topic in topics:
         chosen = sorted(rng.sample(range(sessions), min(sessions, rng.randint(4, 7))))
         for matter in topic.matters:
-            for beat in _beats(speakers[0], matter, rng):
+            for beat in _beats(speakers[0], matter, rng, DETAILED if talk_around else 0.0):
                 planned.setdefault(rng.choice(chosen), []).append(beat)
-                for mention in _mentions(beat, speakers, rng):
+                for mention in _mentions(beat, speakers, rng) if talk_around else ():
                     planned.setdefault(rng.choice(chosen), []).append(mention)
     return planned
 
 
-def _beats(teller: str, matter: Matter, rng: Random) -> Iterator[Beat]:
+def _beats(teller: str, matter: Matter, rng: Random, detailed: float) -> Iterator[Beat]:
     if matter.kind == "event" and rng.random() < UNTOLD_EVENTS:
         return
     if matter.items:
@@ -79,7 +87,7 @@ def _beats(teller: str, matter: Matter, rng: Random) -> Iterator[Beat]:
     anchors: list[Anchor | None] = list(rng.sample(matter.anchors, min(count, len(matter.anchors))))
     for anchor, answer in zip(anchors or [None] * len(answers), answers * count, strict=False):
         others = tuple(other for other in matter.answers if other != answer)
-        detail = rng.choice(talk()["detail"]) if rng.random() < DETAILED else ""
+        detail = rng.choice(talk()["detail"]) if rng.random() < detailed else ""
         yield Beat(teller, matter, anchor, answer, others, detail=detail)
 
 

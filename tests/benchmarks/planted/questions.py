@@ -47,7 +47,7 @@ class Asker:
             if not one.beat.anchor and len(group) > 1:
                 question = self._changed(question, one, newest=number == len(group) - 1)
             elif self._rng.random() < DATED:
-                question = _dated(question, self._date(one))
+                question = self._dated(question, self._date(one))
             yield self._question(question, "single-hop", [one])
             yield from self._swapped(one, SWAPPED)
         yield from self._every(group, matter)
@@ -89,7 +89,7 @@ class Asker:
     def _detailed(self, template: str, one: Told) -> str:
         """The question with the circumstance at its end, where its verb allows that."""
         detail = one.beat.detail.partition("|")[0]
-        return _dated(template, detail) if detail and " did " in template else template
+        return self._dated(template, detail) if detail and " did " in template else template
 
     def _then(self, one: Told) -> str:
         if one.when is None:
@@ -102,10 +102,17 @@ class Asker:
     def _date(self, one: Told) -> str:
         return on(one.day, self._rng) if self._rng.random() < 0.6 else within(one.day, self._rng)
 
+    def _now(self) -> str:
+        return self._rng.choice(("now", "these days", "at the moment", "currently"))
+
+    def _dated(self, question: str, date: str) -> str:
+        """The question with a time or circumstance at its end."""
+        return f"{question.removesuffix('?')} {date}?"
+
     def _changed(self, question: str, one: Told, *, newest: bool) -> str:
         if newest and " did " not in question and "made" not in question:
-            return _dated(question, self._rng.choice(("now", "these days", "at the moment", "currently")))
-        return _dated(question, self._date(one))
+            return self._dated(question, self._now())
+        return self._dated(question, self._date(one))
 
     def _only_told_by(self, one: Told) -> bool:
         """Whether no other speaker told anything of the matter, so that the swapped question is a trap."""
@@ -117,11 +124,6 @@ class Asker:
     def _question(self, text: str, category: Category, told: Sequence[Told]) -> Question:
         evidence = dict.fromkeys(one.message for one in sorted(told, key=lambda one: one.day))
         return Question(text, category, tuple(evidence), self._asked_at)
-
-
-def _dated(question: str, date: str) -> str:
-    """The question with a time at its end, unless it ends in one already."""
-    return f"{question.removesuffix('?')} {date}?"
 
 
 def questions(

@@ -122,10 +122,15 @@ def english() -> tuple[Topic, ...]:
 
 @cache
 def talk() -> dict[str, tuple[str, ...]]:
-    """Small talk by purpose, from ``talk.txt``: the lines under each ``# purpose``."""
+    """English small talk by purpose."""
+    return small_talk(Path(__file__).parent / "talk.txt")
+
+
+def small_talk(file: Path) -> dict[str, tuple[str, ...]]:
+    """The lines under each ``# purpose`` of a file."""
     found: dict[str, list[str]] = {}
     purpose = ""
-    for line in (Path(__file__).parent / "talk.txt").read_text().splitlines():
+    for line in file.read_text().splitlines():
         if line.startswith("# "):
             purpose = line[2:]
         elif line:

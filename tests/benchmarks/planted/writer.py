@@ -30,7 +30,7 @@ class Writer:
 
     def _telling(self, beat: Beat, *, prompted: bool) -> tuple[str, When | None]:
         """The beat in its teller's words; ``prompted`` where the message before asked for it."""
-        choices = beat.matter.bare if prompted and self._chance(0.45) else ()
+        choices = beat.matter.bare if prompted and self._chance(0.55) else ()
         template = beat.line or self._rng.choice(choices or beat.matter.say)
         when = self._when(template)
         telling = told(template, self._values(beat, when), self._rng)
@@ -88,7 +88,7 @@ class Writer:
 
     def _lead(self, beat: Beat) -> str:
         """The other's question: one that fits the talk, or the very question that is asked later."""
-        if beat.matter.kind == "fact" and self._chance(0.4):
+        if beat.matter.kind != "event" and self._chance(0.5):
             return asked_of(self._rng.choice(beat.matter.ask), YOU, self._values(beat))
         return put_to(self._rng.choice(beat.matter.lead), self._values(beat))
 

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.benchmarks.planted.chats import chats
+from tests.benchmarks.planted.chinese import chinese
 from tests.benchmarks.planted.friends import friends
 from tests.benchmarks.planted.records import ASSISTANT, CATEGORIES, USER, Conversation
 from tests.benchmarks.planted.times import coming, past, seen_from
 from tests.benchmarks.planted.topics import english, parse
 from tests.benchmarks.planted.wording import YOU, Person, asked_of, put_to, told
 
-MAKERS = pytest.mark.parametrize("make", [friends, chats])
+MAKERS = pytest.mark.parametrize("make", [friends, chats, chinese])
 Make = Callable[[int], Conversation]
 MONTHS = [f"{date(2023, month, 1):%B}" for month in range(1, 13)]
 
@@ -143,3 +144,9 @@ def test_topics_are_many_and_complete() -> None:
 def test_a_line_without_field_is_refused() -> None:
     with pytest.raises(ValueError, match="no field"):
         parse("# pets\nfact\nask What?")
+
+
+def test_chinese_questions_are_chinese_and_of_three_categories() -> None:
+    questions = [question for seed in range(3) for question in chinese(seed).questions]
+    assert all(re.search(r"[\u4e00-\u9fff]\uff1f$", question.text) for question in questions)
+    assert {question.category for question in questions} == {"single-hop", "temporal", "multi-hop"}
