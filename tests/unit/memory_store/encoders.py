@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from personavlm.memory_store import MemoryStore, Vectors
+from personavlm.memory_store.encoder import EncodedText
 from personavlm.memory_store.retrieval.lexical import terms
 
 
@@ -27,6 +28,24 @@ class WordEncoder:
         sums = [sum((direction(word, self.dim) for word in terms(t)), direction("", self.dim)) for t in texts]
         vectors = np.array(sums, np.float32).reshape(len(texts), self.dim)
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    @property
+    def token_dim(self) -> int:
+        return self.dim
+
+    def encode_tokens(self, texts: Sequence[str]) -> list[EncodedText]:
+        return [
+            encoded_words(vector, terms(text)) for text, vector in zip(texts, self.encode(texts), strict=True)
+        ]
+
+
+def encoded_words(vector: Vectors, words: Sequence[str]) -> EncodedText:
+    """Each word is a token, all of them are one sentence."""
+    dim = len(vector)
+    rows = np.array([direction(word, dim) for word in words], np.float32).reshape(len(words), dim)
+    ids = np.array([zlib.crc32(word.encode()) & 0x7FFFFFFF for word in words], np.int32)
+    unit = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    return EncodedText(vector, ids, unit, np.zeros(min(len(words), 1), np.int32))
 
 
 class ByteEncoder:

@@ -5,20 +5,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personavlm.memory_store.retrieval.lexical import Bm25, terms
+from personavlm.memory_store.retrieval.lexical import (
+    BUCKETS,
+    Mask,
+    Scores,
+    TermTable,
+    grams,
+    rarity,
+    saturated,
+    term_keys,
+    terms,
+    word_pairs,
+)
 
 TEXTS = st.lists(st.text(alphabet="abc 咖啡茶", max_size=12), max_size=12)
+SOUGHT = st.text(alphabet="abc 咖啡茶", max_size=8)
 
 
-def index(texts: list[str]) -> Bm25:
-    built = Bm25()
+def table(texts: list[str]) -> TermTable:
+    built = TermTable()
     for text in texts:
-        built.append(terms(text))
+        built.append(term_keys(terms(text)))
     return built
 
 
-def query(text: str) -> dict[str, float]:
-    return dict.fromkeys(terms(text), 1.0)
+def counts(texts: list[str], sought: str, known: Mask | None = None) -> Scores:
+    return table(texts).counts(np.unique(term_keys(terms(sought))), known)
 
 
 @pytest.mark.parametrize(
@@ -54,41 +66,63 @@ def test_text_without_spaces_is_found(word: str) -> None:
         "아침에 커피를 마셨다",
         "散步",
     ]
-    scores = index(texts).scores(query(word))
-    assert word in texts[int(scores.argmax())]
-    assert np.count_nonzero(scores) == 1
+    found = counts(texts, word).sum(axis=0)
+    assert word in texts[int(found.argmax())]
+    assert np.count_nonzero(found) == 1
+
+
+@given(TEXTS, SOUGHT)
+def test_counts_equal_counting(texts: list[str], sought: str) -> None:
+    words = list(dict.fromkeys(terms(sought)))
+    found = table(texts).counts(term_keys(words))
+    assert found.tolist() == [[terms(text).count(word) for text in texts] for word in words]
+
+
+def test_terms_whose_keys_share_a_bucket_are_told_apart() -> None:
+    built = TermTable()
+    built.append(np.array([5, 5 + BUCKETS, 5 + BUCKETS], np.uint32))
+    built.append(np.array([5 + 2 * BUCKETS], np.uint32))
+    assert built.counts(np.array([5 + BUCKETS, 5], np.uint32)).tolist() == [[2, 0], [1, 0]]
+    assert built.lengths.tolist() == [3, 1]
+
+
+@given(TEXTS, TEXTS, SOUGHT)
+def test_texts_that_were_not_known_leave_no_trace(earlier: list[str], later: list[str], sought: str) -> None:
+    known = np.array([True] * len(earlier) + [False] * len(later), np.bool_)
+    both, then = counts(earlier + later, sought, known), counts(earlier, sought)
+    assert not both[:, len(earlier) :].any()
+    np.testing.assert_array_equal(both[:, : len(earlier)], then)
+    np.testing.assert_allclose(rarity(both, known), rarity(then))
+    lengths = table(earlier + later).lengths, table(earlier).lengths
+    np.testing.assert_allclose(
+        saturated(both, lengths[0], known)[:, : len(earlier)], saturated(then, lengths[1]), rtol=1e-6
+    )
 
 
 def test_bm25_by_hand() -> None:
-    scores = Bm25(k1=1.0, b=0.5)
+    built = TermTable()
     for words in (["tea", "tea", "milk"], ["tea"], ["bread", "milk"]):
-        scores.append(words)
+        built.append(term_keys(words))
+    found = built.counts(term_keys(["tea", "salt"]))
     idf_tea, idf_salt = math.log1p((3 - 2 + 0.5) / (2 + 0.5)), math.log1p((3 + 0.5) / 0.5)
-    mean = 2.0
-    tea = [idf_tea * 2 * count / (count + 0.5 + 0.5 * length / mean) for count, length in ((2, 3), (1, 1))]
-    most = 2 * (idf_tea + idf_salt)
-    expected = [tea[0] / most, tea[1] / most, 0.0]
-    np.testing.assert_allclose(scores.scores({"tea": 1.0, "salt": 1.0}), expected, rtol=1e-6)
+    np.testing.assert_allclose(rarity(found), [idf_tea, idf_salt], rtol=1e-6)
+    tea = [1.9 * count / (count + 0.9 * (0.6 + 0.4 * length / 2)) for count, length in ((2, 3), (1, 1))]
+    np.testing.assert_allclose(saturated(found, built.lengths), [[*tea, 0], [0, 0, 0]], rtol=1e-6)
 
 
-def test_a_rare_word_counts_more_than_a_common_one() -> None:
-    built = index(["tea morning", "tea evening", "tea", "violin evening"])
-    scores = built.scores(query("tea violin"))
-    assert scores.argmax() == 3
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The cat", [" cat", "cat "]),
+        ("a b12", [" b12", "b12 "]),
+        ("咖啡 is", [" 咖啡 "]),
+        ("7", [" 7 "]),
+        ("", []),
+    ],
+)
+def test_grams(text: str, expected: list[str]) -> None:
+    assert grams(text) == expected
 
 
-@given(TEXTS, st.text(alphabet="abc 咖啡茶", max_size=8))
-def test_scores_are_shares(texts: list[str], sought: str) -> None:
-    scores = index(texts).scores(query(sought))
-    assert scores.shape == (len(texts),)
-    assert np.isfinite(scores).all()
-    assert ((scores >= 0) & (scores < 1)).all()
-
-
-@given(TEXTS, TEXTS, st.text(alphabet="abc 咖啡茶", max_size=8))
-def test_known_texts_score_as_if_the_later_ones_did_not_exist(
-    earlier: list[str], later: list[str], sought: str
-) -> None:
-    known = np.array([True] * len(earlier) + [False] * len(later), np.bool_)
-    scores = index(earlier + later).scores(query(sought), known)[: len(earlier)]
-    np.testing.assert_allclose(scores, index(earlier).scores(query(sought)), rtol=1e-6)
+def test_word_pairs() -> None:
+    assert word_pairs(terms("green tea, no milk")) == ["green tea", "tea no", "no milk"]

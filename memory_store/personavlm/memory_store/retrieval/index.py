@@ -6,6 +6,7 @@ Everything here is derived from the working set and the stored vectors; losing i
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,22 @@ from personavlm.memory_store.records import (
     SemanticMemory,
     Turn,
 )
-from personavlm.memory_store.retrieval.ranking import Corpus
+from personavlm.memory_store.retrieval.corpus import Corpus, Passage
+from personavlm.memory_store.retrieval.dates import Days, day_number
+from personavlm.memory_store.retrieval.names import Speaker
+from personavlm.memory_store.retrieval.nearest import Near, nearest
+from personavlm.memory_store.retrieval.tokens import PackedTokens
 from personavlm.memory_store.times import microseconds
 from personavlm.memory_store.working_set import WorkingSet
 
 SEARCHED = (MemoryKind.SEMANTIC, MemoryKind.EPISODIC, MemoryKind.PROCEDURAL)
 """Core memory is in every prompt, so nobody needs to find it."""
+
+ANSWER = " after question"
+"""What the field of a text has at its end where it was encoded after the question before it."""
+
+KEY_BYTES = 700
+"""What the keys of a text and the maps to it take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,15 @@ class VectorKey:
     digest: str
 
 
-StoredVectors = Mapping[VectorKey, Vectors]
+@dataclass(frozen=True, slots=True)
+class StoredVector:
+    """A ``(dim,)`` unit vector, with the tokens of a text where its model gives them."""
+
+    vector: Vectors
+    tokens: PackedTokens | None = None
+
+
+StoredVectors = Mapping[VectorKey, StoredVector]
 
 
 def text_key(id: str, field: str, text: str) -> VectorKey:
@@ -53,62 +72,103 @@ def image_key(sha256: str) -> VectorKey:
 class TextIndex:
     """A corpus whose texts are known by vector key. New vectors are remembered until they are stored."""
 
-    def __init__(self, dim: int, stored: StoredVectors) -> None:
-        self.corpus = Corpus(dim)
-        self._stored = stored
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
         self._keys: list[VectorKey] = []
         self._positions: dict[VectorKey, int] = {}
-        self._unsaved: dict[VectorKey, Vectors] = {}
+        self._answers: dict[VectorKey, int] = {}
+        self._unsaved: dict[VectorKey, StoredVector] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, id: str, field: str, text: str, keywords: str = "") -> int:
+    @property
+    def nbytes(self) -> int:
+        """About how much memory the index takes."""
+        return self.corpus.nbytes + KEY_BYTES * (len(self._positions) + len(self._answers))
+
+    def add(self, id: str, field: str, passage: Passage, stored: StoredVectors) -> int:
         """The position of a text that a record holds in one of its fields, added unless it is there."""
-        key = text_key(id, field, text)
-        if key not in self._positions:
-            self._positions[key] = self.corpus.add(text, keywords, self._stored.get(key))
-            self._keys.append(key)
-        return self._positions[key]
+        key = text_key(id, field, passage.text)
+        if key in self._positions:
+            return self._positions[key]
+        position = self._positions[key] = self.corpus.add(passage)
+        self._keys.append(key)
+        keys = [key]
+        if asked := self.corpus.answer_text(position):
+            keys.append(text_key(id, f"{field}{ANSWER}", asked))
+            self._answers[keys[-1]] = position
+        self._set({key: stored[key] for key in keys if key in stored})
+        return position
+
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """Id and field of each text, by position."""
+        return tuple((key.id, key.field) for key in self._keys)
 
     def missing(self) -> dict[VectorKey, str]:
-        """Texts that have no vector yet."""
+        """Texts that have no vector yet, oldest first."""
         return {self._keys[position]: self.corpus.text(position) for position in self.corpus.missing()}
+
+    def missing_answers(self) -> dict[VectorKey, str]:
+        """Texts after their questions that have no vector yet: their tokens are not needed."""
+        waiting = frozenset(self.corpus.missing_answers())
+        return {
+            key: self.corpus.answer_text(position)
+            for key, position in self._answers.items()
+            if position in waiting
+        }
 
     def set_vectors(self, vectors: StoredVectors) -> None:
         """Give texts their vectors; keys of other texts are passed over."""
-        for key, vector in vectors.items():
-            position = self._positions.get(key)
-            if position is not None:
-                self.corpus.set_vector(position, vector)
-                self._unsaved[key] = vector
+        self._unsaved |= self._set(vectors)
 
-    def take_unsaved(self) -> dict[VectorKey, Vectors]:
+    def _set(self, vectors: StoredVectors) -> dict[VectorKey, StoredVector]:
+        """Those that belong to texts of this index."""
+        taken = {}
+        for key, stored in vectors.items():
+            if (position := self._positions.get(key)) is not None:
+                self.corpus.set_vector(position, stored.vector, stored.tokens)
+            elif (position := self._answers.get(key)) is not None:
+                self.corpus.set_answer_vector(position, stored.vector)
+            else:
+                continue
+            taken[key] = stored
+        return taken
+
+    def take_unsaved(self) -> dict[VectorKey, StoredVector]:
         """Vectors that were made since the last call."""
         unsaved, self._unsaved = self._unsaved, {}
         return unsaved
+
+    def nearest(self, vector: Vectors, k: int) -> list[Near]:
+        """The texts whose vectors come nearest, best first."""
+        found = nearest(self.corpus.cosines(vector), k)
+        return [Near(self._keys[i].id, self._keys[i].field, cosine) for i, cosine in found]
 
 
 class SearchIndex:
     """All that is searched of one user. Not thread-safe: the user's lock is held around it."""
 
     def __init__(self, dim: int, stored_texts: StoredVectors, stored_images: StoredVectors) -> None:
-        self.turns = TextIndex(dim, stored_texts)
-        self.memories = {kind: TextIndex(dim, stored_texts) for kind in SEARCHED}
+        self.turns = TextIndex(Corpus(dim, talks=True))
+        self.memories = {kind: TextIndex(Corpus(dim)) for kind in SEARCHED}
+        self._stored = stored_texts
         self._turns_seen = 0
         self._versions_seen = 0
         self._turn_of_text: list[int] = []
         self._turn_times: list[int] = []
         self._turn_arrays: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._entry_of_version: dict[tuple[str, int], tuple[int, int, int]] = {}
-        self._images = {key.id: vector for key, vector in stored_images.items()}
+        self._images = {key.id: stored.vector for key, stored in stored_images.items()}
         self._image_ids: dict[str, None] = {}
-        self._unsaved_images: dict[VectorKey, Vectors] = {}
+        self._unsaved_images: dict[VectorKey, StoredVector] = {}
 
     @property
     def nbytes(self) -> int:
         """About how much memory the index takes."""
-        return 4_000 * len(self._turn_of_text)
+        images = sum(vector.nbytes for vector in self._images.values())
+        waiting = sum(stored.vector.nbytes for stored in self._stored.values())
+        return images + waiting + self.turns.nbytes + sum(index.nbytes for index in self.memories.values())
 
     def refresh(self, working_set: WorkingSet) -> None:
         """Take in what the working set got since the last call."""
@@ -121,21 +181,27 @@ class SearchIndex:
             if memory.kind in SEARCHED:
                 self._add_memory(memory)
         self._versions_seen = len(working_set.versions_log)
+        self._stored = {}  # what was stored is taken in now, or of texts that are no more
 
     def _add_turn(self, turn: Turn) -> None:
         # What an image shows belongs to the user's words: a caption is searched and encoded with them.
         said = "\n".join(filter(str.strip, (turn.user_text, *(image.caption for image in turn.images))))
-        for field, text in (("user", said), ("assistant", turn.assistant_text)):
+        day = _local_day(turn.event_time, turn.utc_offset_minutes)
+        sides = (("user", said, Speaker.USER), ("assistant", turn.assistant_text, Speaker.ASSISTANT))
+        for field, text, speaker in sides:
             if text.strip():
-                self.turns.add(turn.id, field, text)
+                passage = Passage(text, "", speaker, turn.session, Days(day, day))
+                self.turns.add(turn.id, field, passage, self._stored)
                 self._turn_of_text.append(len(self._turn_times))
         self._turn_times.append(microseconds(turn.event_time))
 
     def _add_memory(self, memory: AnyMemory) -> None:
         """Versions that differ in other things share their text."""
         index = self.memories[memory.kind]
-        position = index.add(memory.id, "text", memory.text, _words_beside_text(memory))
         end = memory.end_time if isinstance(memory, EpisodicMemory) else memory.event_time
+        days = Days(_local_day(memory.event_time), _local_day(end))
+        passage = Passage(memory.text, _words_beside_text(memory), days=days)
+        position = index.add(memory.id, "text", passage, self._stored)
         entry = (position, microseconds(memory.event_time), microseconds(end))
         self._entry_of_version[memory.id, memory.version] = entry
         for image in images_of(memory):
@@ -153,14 +219,23 @@ class SearchIndex:
             self._turn_arrays = np.array(self._turn_of_text, np.int64), np.array(self._turn_times, np.int64)
         return self._turn_arrays
 
+    def nearest(self, vector: Vectors, k: int) -> list[Near]:
+        """The texts of any kind whose vectors come nearest, best first; earlier versions count too."""
+        found = [near for index in (self.turns, *self.memories.values()) for near in index.nearest(vector, k)]
+        return sorted(found, key=lambda near: -near.cosine)[:k]
+
     # vectors
 
     def missing_texts(self) -> dict[VectorKey, str]:
-        """Texts that have no vector yet."""
+        """Texts that have no vector yet: turns first, then memories, each oldest first."""
         missing = self.turns.missing()
         for index in self.memories.values():
             missing |= index.missing()
         return missing
+
+    def missing_answers(self) -> dict[VectorKey, str]:
+        """Texts after their questions that have no vector yet."""
+        return self.turns.missing_answers()
 
     def set_texts(self, vectors: StoredVectors) -> None:
         """Give texts their vectors."""
@@ -174,14 +249,16 @@ class SearchIndex:
     def set_images(self, vectors: Mapping[str, Vectors]) -> None:
         """Give images their vectors."""
         self._images.update(vectors)
-        self._unsaved_images |= {image_key(sha256): vector for sha256, vector in vectors.items()}
+        self._unsaved_images |= {
+            image_key(sha256): StoredVector(vector) for sha256, vector in vectors.items()
+        }
 
     def image_vectors(self, images: Iterable[ImageRef]) -> Vectors | None:
         """``(n, dim)`` vectors of those images that have one; None if none has."""
         found = [self._images[image.sha256] for image in images if image.sha256 in self._images]
         return np.stack(found) if found else None
 
-    def take_unsaved(self) -> tuple[dict[VectorKey, Vectors], dict[VectorKey, Vectors]]:
+    def take_unsaved(self) -> tuple[dict[VectorKey, StoredVector], dict[VectorKey, StoredVector]]:
         """Vectors of texts and of images that were made since the last call."""
         texts = self.turns.take_unsaved()
         for index in self.memories.values():
@@ -193,6 +270,10 @@ class SearchIndex:
 def images_of(memory: AnyMemory) -> tuple[ImageRef, ...]:
     """The images that belong to a memory."""
     return memory.images if isinstance(memory, SemanticMemory) else ()
+
+
+def _local_day(moment: datetime, utc_offset_minutes: int = 0) -> int:
+    return day_number(moment.date()) + (moment.hour * 60 + moment.minute + utc_offset_minutes) // 1440
 
 
 def _words_beside_text(memory: AnyMemory) -> str:

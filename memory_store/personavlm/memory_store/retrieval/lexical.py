@@ -1,4 +1,4 @@
-"""Words as a search index sees them, and BM25 over texts that only ever grow in number.
+"""Words as a search index sees them, and which texts hold them.
 
 Words of spaced scripts are lower-cased, freed of accents and cut to their English Snowball stem; numbers
 stay whole. Chinese, Japanese and Korean are written without spaces between words (or glue particles to
@@ -9,14 +9,16 @@ without a dictionary.
 import re
 import threading
 import unicodedata
-from array import array
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import snowballstemmer
 from numpy.typing import NDArray
+
+from personavlm.memory_store.retrieval.arrays import Rows
 
 Scores = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -41,6 +43,15 @@ you've
 ENGLISH_STOP_WORDS = frozenset(_ENGLISH_STOP_WORDS.split())
 CHINESE_STOP_CHARACTERS = frozenset("的了是在我你他她它们这那和与就都也吗呢吧啊把被着过什么怎哪谁")
 
+GRAM = 4
+"""Characters in a gram: long enough to be rare, short enough to survive an ending or a slip."""
+
+K1, B = 0.9, 0.4
+"""BM25 for chat messages, which are short and seldom repeat a word: repetition soon counts no more, and
+length is held against a text only in part."""
+
+BUCKETS = 1 << 16
+
 _stemmer = snowballstemmer.stemmer("english")
 _stemmer_lock = threading.Lock()  # a stemmer keeps the word that it works on in itself
 
@@ -58,11 +69,14 @@ def _cjk_terms(run: str) -> Iterable[str]:
     yield from (run[i : i + 2] for i in range(len(run) - 1))
 
 
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+
+
 def terms(text: str) -> list[str]:
     """Index terms of a text in order, repeated as often as they occur; stop words are left out."""
     found: list[str] = []
-    text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    for piece in _PIECES.finditer(text):
+    for piece in _PIECES.finditer(_normal(text)):
         token = piece.group()
         if piece.lastgroup == "cjk":
             found.extend(_cjk_terms(token))
@@ -73,71 +87,88 @@ def terms(text: str) -> list[str]:
     return found
 
 
-class _Postings:
-    """Where one term occurs: positions of texts, ascending, and how often in each.
+def word_pairs(words: Sequence[str]) -> list[str]:
+    """Terms that follow each other."""
+    return [f"{first} {second}" for first, second in pairwise(words)]
 
-    Readers take copies: an ``array`` that lends its memory out cannot grow.
-    """
 
-    __slots__ = ("counts", "positions")
+def grams(text: str) -> list[str]:
+    """Runs of four characters within words, each once, stop words left out; a shorter word is its own."""
+    found: dict[str, None] = {}
+    for piece in _PIECES.finditer(_normal(text)):
+        word = piece.group()
+        if word not in ENGLISH_STOP_WORDS:
+            padded = f" {word} "
+            found |= dict.fromkeys(padded[i : i + GRAM] for i in range(max(len(padded) - GRAM + 1, 1)))
+    return list(found)
+
+
+def term_keys(terms: Iterable[str]) -> NDArray[np.uint32]:
+    """A number for each term. Two of a user's words share one about once in a million."""
+    return np.array([zlib.crc32(term.encode()) for term in terms], np.uint32)
+
+
+class TermTable:
+    """Which terms each text holds. Texts are appended one by one; a term is known by its key."""
 
     def __init__(self) -> None:
-        self.positions = array("l")
-        self.counts = array("f")
-
-    def append(self, position: int, count: int) -> None:
-        self.positions.append(position)
-        self.counts.append(count)
-
-
-class Bm25:
-    """BM25 over texts that are appended one by one. Not safe for concurrent writes.
-
-    ``k1`` and ``b`` are set for chat messages, which are short and seldom repeat a word: repetition soon
-    counts no more, and length is held against a text only in part.
-    """
-
-    def __init__(self, k1: float = 0.9, b: float = 0.4) -> None:
-        self._k1, self._b = k1, b
-        self._postings: dict[str, _Postings] = {}
-        self._lengths = array("f")
+        self._keys: Rows[np.uint32] = Rows(np.uint32)
+        self._text_of: Rows[np.int32] = Rows(np.int32)
+        self._lengths: Rows[np.float32] = Rows(np.float32)
 
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def append(self, text_terms: Sequence[str]) -> None:
-        """Index the next text."""
-        position = len(self._lengths)
-        for term, count in Counter(text_terms).items():
-            self._postings.setdefault(term, _Postings()).append(position, count)
-        self._lengths.append(len(text_terms))
+    @property
+    def lengths(self) -> Scores:
+        """``(len,)``: how many terms each text has."""
+        return self._lengths.array
 
-    def scores(self, query: Mapping[str, float], known: Mask | None = None) -> Scores:
-        """BM25 of every text as a share of the most that the query could give, in [0, 1].
+    @property
+    def nbytes(self) -> int:
+        """Memory taken."""
+        return self._keys.nbytes + self._text_of.nbytes + self._lengths.nbytes
 
-        ``query`` weighs each term. ``known`` (len,) marks the texts that rarity and length are counted
-        over, all by default: an as-of read must not learn from later texts which words are rare.
+    def append(self, keys: NDArray[np.uint32]) -> None:
+        """The next text's terms, repeated as often as they occur."""
+        self._text_of.extend(np.full(len(keys), len(self), np.int32))
+        self._keys.extend(keys)
+        self._lengths.append(len(keys))
+
+    def counts(self, keys: NDArray[np.uint32], known: Mask | None = None) -> Scores:
+        """``(len(keys), len)``: how often each text holds each of these terms, which must be distinct.
+
+        Texts outside ``known`` (len,) are taken to hold nothing, so that nothing counted from this can
+        tell of them.
         """
-        size = len(self)
-        total = np.zeros(size, np.float32)
-        if not size or not query:
-            return total
-        saturation = self._saturation(known)
-        texts = size if known is None else int(np.count_nonzero(known))
-        most = 0.0
-        for term, weight in query.items():
-            postings = self._postings.get(term)
-            positions = np.array(postings.positions if postings else (), np.int64)
-            holding = positions.size if known is None else int(np.count_nonzero(known[positions]))
-            gain = weight * float(np.log1p((texts - holding + 0.5) / (holding + 0.5)))
-            most += gain * (self._k1 + 1)
-            if postings:
-                counts = np.array(postings.counts, np.float32)
-                total[positions] += gain * (self._k1 + 1) * counts / (counts + saturation[positions])
-        return total / np.float32(most)
+        table, size = self._keys.array, len(self)
+        wanted = np.zeros(BUCKETS, np.bool_)
+        wanted[keys % BUCKETS] = True
+        places = np.flatnonzero(wanted[table % BUCKETS])
+        order = np.argsort(keys)
+        rank = np.searchsorted(keys[order], table[places])
+        same = keys[order][np.minimum(rank, len(keys) - 1)] == table[places] if len(keys) else rank < 0
+        cells = order[rank[same]] * size + self._text_of.array[places[same]]
+        counts = np.bincount(cells, minlength=len(keys) * size).astype(np.float32)
+        counts = counts.reshape(len(keys), size)
+        if known is not None:
+            counts[:, ~known] = 0
+        return counts
 
-    def _saturation(self, known: Mask | None) -> Scores:
-        lengths = np.array(self._lengths, np.float32)
-        counted = lengths if known is None else lengths[known]
-        mean = max(float(counted.mean()) if counted.size else 0.0, 1.0)
-        return np.asarray(self._k1 * (1 - self._b + self._b * lengths / mean), dtype=np.float32)
+
+def rarity(counts: Scores, known: Mask | None = None) -> Scores:
+    """``(t,)``: the weight of each term by how few of the known texts hold it (the IDF of BM25)."""
+    texts = counts.shape[1] if known is None else int(np.count_nonzero(known))
+    holding = np.count_nonzero(counts, axis=1)
+    return np.log1p((texts - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+
+
+def saturated(counts: Scores, lengths: Scores, known: Mask | None = None) -> Scores:
+    """``(t, n)``: what BM25 makes of counts, a term's rarity left out, in [0, k1 + 1).
+
+    Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009).
+    """
+    counted = lengths if known is None else lengths[known]
+    mean = max(float(counted.mean()) if counted.size else 0.0, 1.0)
+    saturation = K1 * (1 - B + B * lengths / mean)
+    return np.asarray((K1 + 1) * counts / (counts + saturation), np.float32)

@@ -1,173 +1,157 @@
-"""Ranking of one user's texts of one kind: several signals, calibrated, then added.
+"""Ranking of one user's texts of one kind: many small signals, brought to one scale, then added.
 
-Each signal scores every text for one view of the query (the policy's keywords, or the user's own
-message). Signals live on different scales, so each is turned into a z-score first. Mean and deviation
-come from the user's own texts, shrunk towards fixed priors: with five texts the priors decide, with
-five hundred the texts do. Reciprocal ranks would throw away by how much a text is ahead.
+For every view of the query each signal in ``signals.SIGNALS`` scores every text. Signals live on different
+scales, so each is turned into a z-score: mean and deviation come from the user's own texts, shrunk towards
+fixed priors, since five texts tell little of either. Then they are added by fixed weights.
 
-A new signal is one more ``Signal`` in ``SIGNALS``.
+Interface for fitting and for ablations:
+
+* ``signal_matrix(corpus, view, known=None) -> (names, matrix)``: ``matrix`` is ``(len(SIGNALS), n)``
+  float32 z-scores; a signal that has nothing to go by for this query is a row of zeros.
+* ``Weights``: ``weights.json`` as an object. ``Weights.load()``; ``weights.vector(kind)`` in the order of
+  ``SIGNALS``, ``kind`` being "turns" or "memories"; ``weights.without(*names_or_groups)``.
+* ``apply_weights(matrix, vector) -> (n,)`` scores.
+* ``Retriever.turn_signals(user, request)`` gives the matrix of a user's real turns.
+
+``weights.json`` holds for each signal ``mean`` and ``deviation`` of its raw scores (the priors) and its
+weight for turns and for memories. A script that fits rewrites it through ``Weights.save``.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 
-from personavlm.memory_store.encoder import TextEncoder, Vectors
-from personavlm.memory_store.retrieval.lexical import CJK, Bm25, Mask, Scores, terms
+from personavlm.memory_store.retrieval.corpus import Corpus
+from personavlm.memory_store.retrieval.evidence import Evidence
+from personavlm.memory_store.retrieval.lexical import Mask, Scores
+from personavlm.memory_store.retrieval.query import QueryView
+from personavlm.memory_store.retrieval.signals import SIGNALS
+
+Kind = Literal["turns", "memories"]
 
 PRIOR_STRENGTH = 20.0
 """How many texts of the user's own weigh as much as the prior."""
 
-
-@dataclass(frozen=True, slots=True)
-class QueryView:
-    """What is looked for: the policy's keywords and the user's own words, each with its vector.
-
-    A vector is ``None`` where its text is empty.
-    """
-
-    keywords: str
-    query: str
-    keywords_vector: Vectors | None
-    query_vector: Vectors | None
-
-
-def query_view(keywords: str, query: str, encoder: TextEncoder, *, names: Sequence[str] = ()) -> QueryView:
-    """Encode both views in one batch.
-
-    ``names`` of the conversation's own participants are taken out of what is encoded: a sentence
-    encoder otherwise ranks texts by whom they name. They stay in ``keywords`` and ``query``, where
-    rarity weighs them rightly.
-    """
-    views = {view: without_names(view, names) for view in (keywords, query) if view.strip()}
-    if not views:
-        return QueryView(keywords, query, None, None)
-    vectors = dict(zip(views, encoder.encode(list(views.values())), strict=True))
-    return QueryView(keywords, query, vectors.get(keywords), vectors.get(query))
-
-
-def without_names(text: str, names: Sequence[str]) -> str:
-    """The text without these names and their possessive endings; unchanged if nothing else is in it."""
-    kept = text
-    for name in sorted(filter(None, names), key=len, reverse=True):
-        whole = re.escape(name) if re.search(f"[{CJK}]", name) else rf"(?<!\w){re.escape(name)}(?!\w)"
-        kept = re.sub(rf"{whole}(?:['\u2019]s\b)?", " ", kept, flags=re.IGNORECASE)
-    return " ".join(kept.split()) if re.search(r"\w", kept) else text
-
-
-class Corpus:
-    """Searchable texts of one kind for one user; grows by append. Calls must not overlap with ``add``."""
-
-    def __init__(self, dim: int) -> None:
-        self._texts: list[str] = []
-        self._lexical = Bm25()
-        self._vectors = np.zeros((16, dim), np.float32)
-        self._encoded = np.zeros(16, np.bool_)
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def add(self, text: str, keywords: str = "", vector: Vectors | None = None) -> int:
-        """Append a text, return its position. ``keywords`` are searched by word, not encoded."""
-        position = len(self._texts)
-        if position == len(self._encoded):
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._encoded = np.concatenate([self._encoded, np.zeros_like(self._encoded)])
-        self._texts.append(text)
-        self._lexical.append(terms(f"{text}\n{keywords}"))
-        if vector is not None:
-            self.set_vector(position, vector)
-        return position
-
-    def set_vector(self, position: int, vector: Vectors) -> None:
-        """Give the text at ``position`` its ``(dim,)`` unit vector. IndexError beyond the last text."""
-        if not 0 <= position < len(self):
-            raise IndexError(f"no text at position {position} of {len(self)}")
-        self._vectors[position] = vector
-        self._encoded[position] = True
-
-    def missing(self) -> tuple[int, ...]:
-        """Positions of texts without a vector, ascending."""
-        return tuple(int(i) for i in np.flatnonzero(~self._encoded[: len(self)]))
-
-    def text(self, position: int) -> str:
-        """The text at ``position``, the one to encode."""
-        return self._texts[position]
-
-    def scores(self, query: QueryView, mask: Mask, known: Mask | None = None) -> Scores:
-        """``(len,)`` fused scores, about 0 for a text that has no more to do with the query than most;
-        ``-inf`` where ``mask`` is False.
-
-        A mask (window, seen ids) hides texts but leaves the scores of the others as they are, so scores
-        of a narrow and a widened search compare. ``known`` marks the texts that statistics are taken
-        over, all by default; an as-of read passes what was known then and gets that day's scores.
-        """
-        fused = np.zeros(len(self), np.float32)
-        weight = 0.0
-        for signal in SIGNALS:
-            raw = signal.measure(self, query, known)
-            if raw is not None:
-                fused += np.float32(signal.weight) * signal.calibrate(raw, known)
-                weight += signal.weight
-        if weight:
-            fused /= np.float32(weight)
-        fused[~mask] = -np.inf
-        return fused
-
-    def cosines(self, vector: Vectors | None) -> Scores | None:
-        """``(len,)`` cosine with every text, NaN where a text has no vector; None without a query vector."""
-        if vector is None:
-            return None
-        size = len(self)
-        # vecdot stays on this thread: a product by BLAS starts threads that wait on a busy machine's cores.
-        products = np.vecdot(self._vectors[:size], vector)
-        return np.where(self._encoded[:size], products, np.float32(np.nan))
-
-    def words(self, text: str, known: Mask | None) -> Scores | None:
-        """``(len,)`` BM25 in [0, 1]; None where the query has no term."""
-        query = Counter(terms(text))
-        return self._lexical.scores(query, known) if query else None
+WEIGHTS_FILE = Path(__file__).with_name("weights.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
-    """One named way to score texts, with its weight in the sum.
+class Prior:
+    """Mean and deviation of a signal's raw scores, as they commonly are."""
 
-    ``measure`` gives ``(len,)`` raw scores, NaN where a text cannot be judged, or None where the query
-    gives it nothing to work on. ``mean`` and ``deviation`` are the prior of the raw scores.
-    """
-
-    name: str
-    weight: float
     mean: float
     deviation: float
-    measure: Callable[[Corpus, QueryView, Mask | None], Scores | None]
-
-    def calibrate(self, raw: Scores, known: Mask | None = None) -> Scores:
-        """z-scores against the known texts' own mean and deviation, both shrunk towards the prior.
-
-        A text that cannot be judged gets 0: neither for nor against it.
-        """
-        judged = ~np.isnan(raw)
-        sample = raw[judged if known is None else judged & known]
-        total = sample.size + PRIOR_STRENGTH
-        mean = (float(sample.sum()) + PRIOR_STRENGTH * self.mean) / total
-        squares = float(np.square(sample - mean).sum())
-        prior = PRIOR_STRENGTH * (self.deviation**2 + (self.mean - mean) ** 2)
-        deviation = float(np.sqrt((squares + prior) / total))
-        return np.where(judged, (raw - np.float32(mean)) / np.float32(deviation), np.float32(0))
 
 
-# Weights were set by hand; anything from 0.4 to 1 for BM25 ranks conversations about as well. Priors are
-# what MiniLM and BM25 give on conversations of some hundred messages.
-SIGNALS = (
-    Signal("dense keywords", 1.0, 0.09, 0.10, lambda corpus, query, _: corpus.cosines(query.keywords_vector)),
-    Signal("dense query", 1.0, 0.09, 0.10, lambda corpus, query, _: corpus.cosines(query.query_vector)),
-    Signal(
-        "BM25 keywords", 0.5, 0.02, 0.05, lambda corpus, query, known: corpus.words(query.keywords, known)
-    ),
-    Signal("BM25 query", 0.5, 0.02, 0.05, lambda corpus, query, known: corpus.words(query.query, known)),
-)
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weight of each signal by kind of text, and the priors, by name of the signal."""
+
+    weights: Mapping[Kind, Mapping[str, float]]
+    priors: Mapping[str, Prior]
+    off: frozenset[str] = field(default=frozenset())
+
+    @classmethod
+    def load(cls, path: Path = WEIGHTS_FILE) -> Self:
+        """Read the file. KeyError for a signal that it lacks."""
+        document = json.loads(path.read_text(encoding="utf-8"))
+        names = [signal.name for signal in SIGNALS]
+        weights: dict[Kind, dict[str, float]] = {
+            "turns": {name: document[name]["turns"] for name in names},
+            "memories": {name: document[name]["memories"] for name in names},
+        }
+        priors = {name: Prior(document[name]["mean"], document[name]["deviation"]) for name in names}
+        return cls(weights, priors)
+
+    def save(self, path: Path = WEIGHTS_FILE) -> None:
+        """Write the file, a line for each signal."""
+        lines = []
+        for signal in SIGNALS:
+            prior = self.priors[signal.name]
+            entry = {kind: round(self.weights[kind][signal.name], 4) for kind in self.weights}
+            entry |= {"mean": round(prior.mean, 4), "deviation": round(prior.deviation, 4)}
+            lines.append(f"  {json.dumps(signal.name)}: {json.dumps(entry)}")
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+    def without(self, *off: str) -> Self:
+        """The same with some signals, or groups of signals, switched off."""
+        return replace(self, off=self.off | frozenset(off))
+
+    def vector(self, kind: Kind) -> Scores:
+        """``(len(SIGNALS),)`` weights, 0 for what is switched off."""
+        return np.array(
+            [
+                0 if {signal.name, signal.group} & self.off else self.weights[kind][signal.name]
+                for signal in SIGNALS
+            ],
+            np.float32,
+        )
+
+
+WEIGHTS = Weights.load()
+
+
+def signal_matrix(
+    corpus: Corpus, view: QueryView, known: Mask | None = None, priors: Mapping[str, Prior] = WEIGHTS.priors
+) -> tuple[tuple[str, ...], Scores]:
+    """Names of the signals, and ``(len(names), n)`` z-scores of every text for one view of the query.
+
+    ``known`` (n,) marks the texts that statistics are taken over, all by default; an as-of read passes
+    what was known then and gets that day's scores.
+    """
+    evidence = Evidence(corpus, view, known)
+    matrix = np.zeros((len(SIGNALS), len(corpus)), np.float32)
+    for row, signal in zip(matrix, SIGNALS, strict=True):
+        raw = signal.measure(evidence)
+        if raw is not None:
+            row[:] = calibrated(raw, priors[signal.name], known)
+    return tuple(signal.name for signal in SIGNALS), matrix
+
+
+def apply_weights(matrix: Scores, weights: Scores) -> Scores:
+    """``(n,)``: the weighed mean of those signals that have something to go by for this query."""
+    total = np.abs(weights[matrix.any(axis=1)]).sum()
+    return np.asarray(weights @ matrix / (total or 1), np.float32)
+
+
+def scores(
+    corpus: Corpus,
+    views: Sequence[QueryView],
+    mask: Mask,
+    known: Mask | None = None,
+    *,
+    kind: Kind = "turns",
+    weights: Weights = WEIGHTS,
+) -> Scores:
+    """``(n,)`` fused scores, about 0 for a text that has no more to do with the query than most;
+    ``-inf`` where ``mask`` is False.
+
+    A mask (window, seen ids) hides texts but leaves the scores of the others as they are, so scores of a
+    narrow and a widened search compare. The views count alike.
+    """
+    fused = np.zeros(len(corpus), np.float32)
+    vector = weights.vector(kind)
+    for view in views:
+        fused += apply_weights(signal_matrix(corpus, view, known, weights.priors)[1], vector)
+    fused /= np.float32(max(len(views), 1))
+    fused[~mask] = -np.inf
+    return fused
+
+
+def calibrated(raw: Scores, prior: Prior, known: Mask | None = None) -> Scores:
+    """z-scores against the known texts' own mean and deviation, both shrunk towards the prior.
+
+    A text that cannot be judged gets 0: neither for nor against it.
+    """
+    judged = ~np.isnan(raw)
+    sample = raw[judged if known is None else judged & known]
+    total = sample.size + PRIOR_STRENGTH
+    mean = (float(sample.sum()) + PRIOR_STRENGTH * prior.mean) / total
+    squares = float(np.square(sample - mean).sum())
+    spread = PRIOR_STRENGTH * (prior.deviation**2 + (prior.mean - mean) ** 2)
+    deviation = float(np.sqrt((squares + spread) / total))
+    return np.where(judged, (raw - np.float32(mean)) / np.float32(deviation), np.float32(0))

@@ -1,19 +1,43 @@
 """Around a search: encode the query and whatever has no vector yet, without holding the user's lock."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
 import numpy as np
 
 from personavlm.memory_store.cache import UserCache
-from personavlm.memory_store.encoder import Vectors
+from personavlm.memory_store.encoder import Vectors, encode_texts, token_dim
 from personavlm.memory_store.queries import AsOf, SearchRequest, SearchResult
 from personavlm.memory_store.records import CoreMemory, MemoryKind, UserKey
-from personavlm.memory_store.retrieval.index import VectorKey
-from personavlm.memory_store.retrieval.ranking import query_view
+from personavlm.memory_store.retrieval.dates import day_number
+from personavlm.memory_store.retrieval.index import StoredVector, VectorKey
+from personavlm.memory_store.retrieval.lexical import Scores
+from personavlm.memory_store.retrieval.names import Participants
+from personavlm.memory_store.retrieval.nearest import Near
+from personavlm.memory_store.retrieval.query import QueryView, query_views
+from personavlm.memory_store.retrieval.ranking import signal_matrix
 from personavlm.memory_store.retrieval.search import Search
+from personavlm.memory_store.retrieval.tokens import packed_tokens
 from personavlm.memory_store.storage.shard import Shard
 from personavlm.memory_store.working_set import WorkingSet
 
-NAME_KEY = "name"
-"""The core memory that holds the user's name."""
+NAME_KEYS = ("name", "assistant name")
+"""The core memories that hold the names of the two who talk."""
+
+ENCODED_AT_ONCE = 64
+"""Texts that a search encodes before it ranks, the newest. The others it ranks by their words; ``index``
+encodes them in batches of this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSignals:
+    """The ranking of a user's turns taken apart: ``texts`` are (turn id, "user" or "assistant"), ``matrix``
+    is ``(len(names), len(texts))`` z-scores for the first view of the query."""
+
+    texts: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    matrix: Scores
 
 
 class Retriever:
@@ -23,42 +47,83 @@ class Retriever:
         self._shard, self._cache = shard, cache
 
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
-        """One search. Texts written while the query was encoded are ranked by their words alone."""
+        """One search. Texts that have no vector yet, but for the newest, are ranked by their words alone."""
         with self._cache.hold(user) as state:
             state.index.refresh(state.records)
-            texts = state.index.missing_texts()
+            texts = _newest(state.index.missing_texts())
+            answers = _newest(state.index.missing_answers())
             images = state.index.missing_images() if request.image_sha256 else ()
-            names = _names(state.records, request.as_of)
-        view = query_view(request.keywords, request.query, self._shard.text_encoder, names=names)
-        encoded_texts = self._encode_texts(texts)
+            participants, today = _asked(state.records, request.as_of)
+        views = self._views(request, participants, today)
+        encoded = self._encode_texts(texts) | self._encode_answers(answers)
         encoded_images = self._encode_images(user, images)
         looked_for = self._encode_images(user, request.image_sha256)
         with self._cache.hold(user) as state:
             state.index.refresh(state.records)
-            state.index.set_texts(encoded_texts)
+            state.index.set_texts(encoded)
             state.index.set_images(encoded_images)
             query_images = np.stack(list(looked_for.values())) if looked_for else None
             threshold = self._shard.image_encoder.threshold
-            return Search(state.records, state.index, request, view, query_images, threshold).run()
+            return Search(state.records, state.index, request, views, query_images, threshold).run()
 
     def index(self, user: UserKey) -> None:
-        """Encode what has no vector and store all vectors that are not stored yet."""
+        """Encode what has no vector and store all vectors that are not stored yet, batch by batch."""
         with self._cache.hold(user) as state:
             state.index.refresh(state.records)
-            texts, images = state.index.missing_texts(), state.index.missing_images()
-        encoded_texts, encoded_images = self._encode_texts(texts), self._encode_images(user, images)
+            texts, answers = state.index.missing_texts(), state.index.missing_answers()
+            images = state.index.missing_images()
+        for batch in _batches(texts):
+            self._keep(user, self._encode_texts(batch), {})
+        for batch in _batches(answers):
+            self._keep(user, self._encode_answers(batch), {})
+        self._keep(user, {}, self._encode_images(user, images))
+
+    def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
+        """The k stored texts whose vectors have the greatest cosine with a unit vector, best first."""
         with self._cache.hold(user) as state:
             state.index.refresh(state.records)
-            state.index.set_texts(encoded_texts)
-            state.index.set_images(encoded_images)
+            return state.index.nearest(vector, k)
+
+    def turn_signals(self, user: UserKey, request: SearchRequest) -> TurnSignals:
+        """What each signal says of each text of the user's turns, for fitting weights and for ablations."""
+        with self._cache.hold(user) as state:
+            state.index.refresh(state.records)
+            participants, today = _asked(state.records, request.as_of)
+        view = self._views(request, participants, today)[0]
+        with self._cache.hold(user) as state:
+            names, matrix = signal_matrix(state.index.turns.corpus, view)
+            return TurnSignals(state.index.turns.texts(), names, matrix)
+
+    def _views(self, request: SearchRequest, participants: Participants, today: int) -> tuple[QueryView, ...]:
+        return query_views((request.keywords, request.query), self._shard.text_encoder, participants, today)
+
+    def _keep(
+        self, user: UserKey, texts: Mapping[VectorKey, StoredVector], images: Mapping[str, Vectors]
+    ) -> None:
+        with self._cache.hold(user) as state:
+            state.index.refresh(state.records)
+            state.index.set_texts(texts)
+            state.index.set_images(images)
             new_texts, new_images = state.index.take_unsaved()
             self._shard.text_vectors.save(user, new_texts)
             self._shard.image_vectors.save(user, new_images)
 
-    def _encode_texts(self, texts: dict[VectorKey, str]) -> dict[VectorKey, Vectors]:
+    def _encode_texts(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
         if not texts:
             return {}
-        return dict(zip(texts, self._shard.text_encoder.encode(list(texts.values())), strict=True))
+        encoder = self._shard.text_encoder
+        encoded = encode_texts(encoder, list(texts.values()))
+        has_tokens = token_dim(encoder) > 0
+        return {
+            key: StoredVector(text.vector, packed_tokens(text) if has_tokens else None)
+            for key, text in zip(texts, encoded, strict=True)
+        }
+
+    def _encode_answers(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
+        if not texts:
+            return {}
+        vectors = self._shard.text_encoder.encode(list(texts.values()))
+        return {key: StoredVector(vector) for key, vector in zip(texts, vectors, strict=True)}
 
     def _encode_images(self, user: UserKey, sha256s: tuple[str, ...]) -> dict[str, Vectors]:
         if not sha256s:
@@ -67,8 +132,25 @@ class Retriever:
         return dict(zip(sha256s, self._shard.image_encoder.encode(data), strict=True))
 
 
-def _names(records: WorkingSet, as_of: AsOf | None) -> tuple[str, ...]:
-    memories = records.memories(MemoryKind.CORE, as_of)
-    return tuple(
-        memory.text for memory in memories if isinstance(memory, CoreMemory) and memory.key == NAME_KEY
-    )
+def _newest(texts: dict[VectorKey, str]) -> dict[VectorKey, str]:
+    return dict(list(texts.items())[-ENCODED_AT_ONCE:])
+
+
+def _batches(texts: dict[VectorKey, str]) -> Iterator[dict[VectorKey, str]]:
+    waiting = iter(texts.items())
+    while batch := dict(islice(waiting, ENCODED_AT_ONCE)):
+        yield batch
+
+
+def _asked(records: WorkingSet, as_of: AsOf | None) -> tuple[Participants, int]:
+    """Who talk, and the day of asking: that of the newest turn where no other is given."""
+    names = {
+        memory.key: memory.text
+        for memory in records.memories(MemoryKind.CORE, as_of)
+        if isinstance(memory, CoreMemory) and memory.key in NAME_KEYS
+    }
+    newest = records.newest_turn(as_of)
+    moment = as_of.time if as_of else newest and newest.event_time
+    return Participants(*(names.get(key, "") for key in NAME_KEYS)), day_number(
+        moment.date()
+    ) if moment else 0

@@ -18,7 +18,8 @@ from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.queries import Hit, SearchRequest, SearchResult, Window
 from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, Turn
 from personavlm.memory_store.retrieval.index import SearchIndex, images_of
-from personavlm.memory_store.retrieval.ranking import QueryView
+from personavlm.memory_store.retrieval.query import QueryView
+from personavlm.memory_store.retrieval.ranking import scores as ranked
 from personavlm.memory_store.times import microseconds, shifted
 from personavlm.memory_store.working_set import WorkingSet, event_known, memory_known
 
@@ -95,12 +96,12 @@ class Search:
         working_set: WorkingSet,
         index: SearchIndex,
         request: SearchRequest,
-        view: QueryView,
+        views: Sequence[QueryView],
         images: Vectors | None,
         threshold: float,
     ) -> None:
         self._working_set, self._index = working_set, index
-        self._request, self._view = request, view
+        self._request, self._views = request, views
         self._images, self._threshold = images, threshold
         self._widened: list[str] = []
 
@@ -141,7 +142,9 @@ class Search:
         positions = self._index.entries(memories)[:, 0]
         mask = np.zeros(len(corpus), np.bool_)
         mask[positions] = True
-        scores = _rounded(corpus.scores(self._view, mask, self._known_texts(kind))[positions])
+        scores = _rounded(
+            ranked(corpus, self._views, mask, self._known_texts(kind), kind="memories")[positions]
+        )
         if self._request.window == Window():
             ended = np.array([memory.valid_to is not None for memory in memories], np.bool_)
             scores[ended] -= SUPERSEDED_PENALTY
@@ -226,7 +229,7 @@ class Search:
         turn_of_text = self._index.turn_arrays()[0]
         statistics = known[turn_of_text] if request.as_of else None
         corpus = self._index.turns.corpus
-        of_texts = _rounded(corpus.scores(self._view, eligible[turn_of_text], statistics))
+        of_texts = _rounded(ranked(corpus, self._views, eligible[turn_of_text], statistics))
         scores = np.full(len(turns), -np.inf, np.float32)
         np.maximum.at(scores, turn_of_text, of_texts)
         return eligible, scores

@@ -143,11 +143,16 @@ RECORDS: dict[str, pa.Schema] = {
 _BESIDE_RECORD = (*_OWNER, "sequence")
 
 
+TOKEN_COLUMNS = ("token_ids", "token_vectors", "sentences")
+
+
 def vectors_schema(dim: int) -> pa.Schema:
     """Vectors of one encoder. ``digest`` is that of the encoded content: a vector of an earlier text
-    under the same id and field is never taken for the present one's."""
-    columns = ("id", "field", "digest", "model_id")
-    return pa.schema({**_OWNER, **dict.fromkeys(columns, pa.string()), "vector": pa.list_(pa.float32(), dim)})
+    under the same id and field is never taken for the present one's. The tokens of a text, where there
+    are any, are bytes: int32, int8 and int32, as ``PackedTokens`` has them."""
+    columns = dict.fromkeys(("id", "field", "digest", "model_id"), pa.string())
+    vectors = {"vector": pa.list_(pa.float32(), dim), **dict.fromkeys(TOKEN_COLUMNS, pa.binary())}
+    return pa.schema({**_OWNER, **columns, **vectors})
 
 
 def uid_of(user: UserKey) -> str:

@@ -7,10 +7,11 @@ from typing import Literal, Protocol
 import numpy as np
 import pyarrow as pa
 
-from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors
+from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, token_dim
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.retrieval.index import StoredVectors, VectorKey
-from personavlm.memory_store.storage.tables import Row, owner_columns
+from personavlm.memory_store.retrieval.index import StoredVector, StoredVectors, VectorKey
+from personavlm.memory_store.retrieval.tokens import PackedTokens
+from personavlm.memory_store.storage.tables import TOKEN_COLUMNS, Row, owner_columns
 
 
 class UserRows(Protocol):
@@ -27,8 +28,8 @@ class UserRows(Protocol):
 
 def vectors_name(content: Literal["texts", "images"], encoder: TextEncoder | ImageEncoder) -> str:
     """The table of an encoder's vectors. Another model or dimension has another table."""
-    digest = hashlib.sha256(f"{encoder.dim} {encoder.model_id}".encode()).hexdigest()
-    return f"vectors_of_{content}_{digest[:16]}"
+    described = f"{encoder.dim} {token_dim(encoder)} {encoder.model_id}"
+    return f"vectors_of_{content}_{hashlib.sha256(described.encode()).hexdigest()[:16]}"
 
 
 class VectorTable:
@@ -36,23 +37,40 @@ class VectorTable:
 
     def __init__(self, table: UserRows, encoder: TextEncoder | ImageEncoder) -> None:
         self._table = table
-        self._model_id, self._dim = encoder.model_id, encoder.dim
+        self._model_id, self._dim, self._token_dim = encoder.model_id, encoder.dim, token_dim(encoder)
 
-    def read(self, user: UserKey) -> dict[VectorKey, Vectors]:
-        """All vectors of one user, each ``(dim,)``."""
+    def read(self, user: UserKey) -> dict[VectorKey, StoredVector]:
+        """All vectors of one user."""
         rows = self._table.read(user)
         if not rows.num_rows:
             return {}
         keys = zip(*(rows[name].to_pylist() for name in ("id", "field", "digest")), strict=True)
-        values = rows["vector"].combine_chunks().flatten().to_numpy().astype(np.float32)
-        return {VectorKey(*key): values[i * self._dim : (i + 1) * self._dim] for i, key in enumerate(keys)}
+        vectors = rows["vector"].combine_chunks().flatten().to_numpy().astype(np.float32)
+        tokens = zip(*(rows[name].to_pylist() for name in TOKEN_COLUMNS), strict=True)
+        return {
+            VectorKey(*key): StoredVector(vector, self._tokens(*packed))
+            for key, vector, packed in zip(keys, vectors.reshape(-1, self._dim), tokens, strict=True)
+        }
+
+    def _tokens(
+        self, ids: bytes | None, vectors: bytes | None, sentences: bytes | None
+    ) -> PackedTokens | None:
+        if ids is None or vectors is None or sentences is None:
+            return None
+        packed = np.frombuffer(vectors, np.int8).reshape(-1, self._token_dim)
+        return PackedTokens(np.frombuffer(ids, np.int32), packed, np.frombuffer(sentences, np.int32))
 
     def save(self, user: UserKey, vectors: StoredVectors) -> None:
         """Store vectors of one user in one commit."""
         owner = owner_columns(user) | {"model_id": self._model_id}
-        rows = [
-            {**owner, "id": key.id, "field": key.field, "digest": key.digest, "vector": vector}
-            for key, vector in vectors.items()
-        ]
+        rows = [owner | _columns(key, stored) for key, stored in vectors.items()]
         if rows:
             self._table.append(user, rows)
+
+
+def _columns(key: VectorKey, stored: StoredVector) -> Row:
+    row: Row = {"id": key.id, "field": key.field, "digest": key.digest, "vector": stored.vector}
+    if tokens := stored.tokens:
+        packed = (tokens.ids, tokens.vectors, tokens.sentences)
+        row |= {name: array.tobytes() for name, array in zip(TOKEN_COLUMNS, packed, strict=True)}
+    return row

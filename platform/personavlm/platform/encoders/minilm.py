@@ -7,7 +7,6 @@ int8 gives the same text another vector in another batch, so its vectors cannot 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from tokenizers import Tokenizer
 from personavlm.platform.encoders.minilm_weights import WEIGHTS_SHA256, cached_graph, model_folder
 
 if TYPE_CHECKING:  # the store's package loads LanceDB, which takes longer than all else here
-    from personavlm.memory_store.encoder import Vectors
+    from personavlm.memory_store.encoder import EncodedText, Vectors
 
 DIM = 384
 
@@ -31,15 +30,11 @@ BATCH_TOKENS = 1024
 """Most tokens in one pass, padding counted: more is no faster on a CPU and takes more memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenVectors:
-    """One text token by token, [CLS] and [SEP] included.
+SENTENCE_ENDS = (".", "!", "?", "\u3002", "\uff01", "\uff1f")
+"""Tokens after which another sentence begins."""
 
-    ``ids`` ``(n,)`` int64; ``vectors`` ``(n, dim)`` float32 as the last layer gives them, not normalised.
-    """
-
-    ids: NDArray[np.int64]
-    vectors: Vectors
+PROJECTION = Path(__file__).with_name("minilm_tokens.npy")
+"""Directions ``(dim, token_dim)`` in which token vectors differ most. ``fit_token_projection`` makes it."""
 
 
 class MiniLmEncoder:
@@ -61,6 +56,8 @@ class MiniLmEncoder:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        self._projection: Vectors = np.load(PROJECTION).astype(np.float32)
+        self._sentence_ends = [self._tokenizer.token_to_id(mark) for mark in SENTENCE_ENDS]
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     @property
@@ -76,17 +73,36 @@ class MiniLmEncoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """``(len(texts), 384)`` float32 with unit rows: the normalised mean of each text's tokens."""
         pooled = np.empty((len(texts), DIM), np.float32)
-        for position, tokens in self._tokens(texts):
-            pooled[position] = tokens.vectors.mean(axis=0)
+        for position, _, vectors in self._passes(texts):
+            pooled[position] = vectors.mean(axis=0)
         return np.asarray(pooled / np.linalg.norm(pooled, axis=1, keepdims=True), np.float32)
 
-    def encode_tokens(self, texts: Sequence[str]) -> tuple[TokenVectors, ...]:
-        """Every token's vector and id, text by text. Their normalised mean is what ``encode`` gives."""
-        by_position = dict(self._tokens(texts))
-        return tuple(by_position[position] for position in range(len(texts)))
+    @property
+    def token_dim(self) -> int:
+        """How many numbers are kept of a token's vector."""
+        return int(self._projection.shape[1])
 
-    def _tokens(self, texts: Sequence[str]) -> Iterator[tuple[int, TokenVectors]]:
-        """``(position in texts, its tokens)``, texts of like length together, shortest first."""
+    def encode_tokens(self, texts: Sequence[str]) -> tuple[EncodedText, ...]:
+        """Each text with its tokens, [CLS] and [SEP] left out."""
+        found = {position: self._encoded(ids, vectors) for position, ids, vectors in self._passes(texts)}
+        return tuple(found[position] for position in range(len(texts)))
+
+    def _encoded(self, ids: NDArray[np.int64], vectors: Vectors) -> EncodedText:
+        from personavlm.memory_store.encoder import EncodedText
+
+        ids = ids[1:-1]
+        ended = np.isin(ids[:-1], self._sentence_ends) & ~np.isin(ids[1:], self._sentence_ends)
+        starts = np.concatenate(([0], np.flatnonzero(ended) + 1)) if ids.size else np.empty(0)
+        tokens = np.vecdot(vectors[1:-1, np.newaxis], self._projection.T)
+        tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
+        pooled = vectors.mean(axis=0)
+        return EncodedText(
+            pooled / np.linalg.norm(pooled), ids.astype(np.int32), tokens, starts.astype(np.int32)
+        )
+
+    def _passes(self, texts: Sequence[str]) -> Iterator[tuple[int, NDArray[np.int64], Vectors]]:
+        """``(position in texts, token ids (n,), token vectors (n, dim))``, texts of like length together,
+        shortest first. [CLS] and [SEP] are among the tokens; their vectors are not normalised."""
         encoded = [np.array(one.ids, np.int64) for one in self._tokenizer.encode_batch(list(texts))]
         for batch in _batches([ids.size for ids in encoded]):
             longest = encoded[batch[-1]].size
@@ -97,7 +113,7 @@ class MiniLmEncoder:
                 mask[row, : encoded[position].size] = 1
             (vectors,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
             for row, position in enumerate(batch):
-                yield position, TokenVectors(encoded[position], vectors[row, : encoded[position].size])
+                yield position, encoded[position], vectors[row, : encoded[position].size]
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
