@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Weights = NDArray[np.float64]
 
-STEPS = 400
+STEPS = 300
 RATE = 0.05
 MOMENTUM, SQUARES = 0.9, 0.99
 
@@ -66,21 +66,23 @@ def gradient(batch: Batch, weights: Weights) -> Weights:
     )
 
 
-def fit(queries: Sequence[Query], start: Weights, l2: float, never_negative: Collection[int] = ()) -> Weights:
-    """Weights ``(k,)``: Adam over all queries at once, from ``start``, towards which ``l2`` pulls.
+def fit(
+    batch: Batch, towards: Weights, l2: float, never_negative: Collection[int] = (), off: Collection[int] = ()
+) -> Weights:
+    """Weights ``(k,)``: Adam over all queries at once, from ``towards``, to which ``l2`` pulls back.
 
-    Weights at the positions ``never_negative`` are kept at 0 or above.
+    Weights at the positions ``never_negative`` are kept at 0 or above, those at ``off`` at 0.
     """
-    batch = Batch.of(queries)
-    kept = sorted(never_negative)
-    weights = start.astype(np.float64)
+    kept, without = sorted(never_negative), sorted(off)
+    weights = towards.astype(np.float64)
     mean, square = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(1, STEPS + 1):
-        slope = gradient(batch, weights) + l2 * (weights - start)
+        slope = gradient(batch, weights) + l2 * (weights - towards)
         mean = MOMENTUM * mean + (1 - MOMENTUM) * slope
         square = SQUARES * square + (1 - SQUARES) * slope**2
         # The rate falls to nothing, so that the last steps settle.
         rate = RATE * (1 - step / (STEPS + 1)) / (1 - MOMENTUM**step)
         weights = weights - rate * mean / (np.sqrt(square / (1 - SQUARES**step)) + 1e-8)
         weights[kept] = np.maximum(weights[kept], 0)
+        weights[without] = 0
     return weights

@@ -20,25 +20,32 @@ def toy(true: list[float], queries: int = 600, candidates: int = 12, seed: int =
 
 
 def test_the_fit_finds_the_weights_that_made_the_evidence() -> None:
-    found = fit(toy([1.5, -0.7, 0.0]), np.zeros(3), l2=0.0)
+    found = fit(Batch.of(toy([1.5, -0.7, 0.0])), np.zeros(3), l2=0.0)
     assert found == pytest.approx([1.5, -0.7, 0.0], abs=0.15)
 
 
 def test_a_weight_that_must_not_be_negative_stays_at_zero() -> None:
-    found = fit(toy([1.5, -0.7, 0.0]), np.zeros(3), l2=0.0, never_negative=[1])
+    found = fit(Batch.of(toy([1.5, -0.7, 0.0])), np.zeros(3), l2=0.0, never_negative=[1])
     assert found[1] == 0 and found[0] > 1
+
+
+def test_a_weight_that_is_off_stays_at_zero_and_the_others_are_fitted() -> None:
+    found = fit(Batch.of(toy([1.5, -0.7, 0.0])), np.ones(3), l2=0.0, off=[0])
+    assert found[0] == 0 and found[1] < -0.2
 
 
 def test_a_strong_penalty_keeps_the_start() -> None:
     start = np.array([0.2, 0.3, 0.4])
-    assert fit(toy([1.5, -0.7, 0.0]), start, l2=100.0) == pytest.approx(start, abs=0.02)
+    assert fit(Batch.of(toy([1.5, -0.7, 0.0])), start, l2=100.0) == pytest.approx(start, abs=0.02)
 
 
 def test_a_question_of_weight_zero_changes_nothing() -> None:
     queries = toy([1.0, 0.0])
     against = [Query(q.signals, q.evidence, weight=0.0) for q in toy([-3.0, 2.0], seed=2)]
     zero = np.zeros(2)
-    assert fit(queries + against, zero, 0.01) == pytest.approx(fit(queries, zero, 0.01), abs=1e-3)
+    assert fit(Batch.of(queries + against), zero, 0.01) == pytest.approx(
+        fit(Batch.of(queries), zero, 0.01), abs=1e-3
+    )
 
 
 def test_the_gradient_is_that_of_the_loss() -> None:
