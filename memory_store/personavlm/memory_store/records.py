@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class MemoryKind(StrEnum):
@@ -31,8 +31,7 @@ TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neu
 NEUTRAL = 3.0  # the middle of the 1.0-5.0 scale on which each trait lives
 
 
-@dataclass(frozen=True, slots=True)
-class UserKey:
+class UserKey(NamedTuple):
     """Whose data. Comes from the credential; no call of the store works without one."""
 
     tenant: str

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from secrets import token_hex
 
 from personavlm.memory_store.errors import InvalidError, OutOfOrderError
-from personavlm.memory_store.operations import readable_digest
 from personavlm.memory_store.records import Turn, TurnDraft, UserKey
 from personavlm.memory_store.storage.media import MediaFolder
-from personavlm.memory_store.storage.tables import uid_of
 from personavlm.memory_store.times import utc
 from personavlm.memory_store.working_set import WorkingSet
 
@@ -30,23 +29,21 @@ def take_in(
         turn = records.turn_of_client(draft.client_id)
         if turn is None:
             media.require(user, draft.images)
-            turn = turn_of(draft, records, uid_of(user), gap, now)
+            turn = turn_of(draft, records, gap, now)
             records.add_turn(turn)
         turns.append(turn)
     return tuple(turns), tuple(records.turns[first:])
 
 
-def turn_of(draft: TurnDraft, records: WorkingSet, uid: str, gap: timedelta, now: datetime) -> Turn:
+def turn_of(draft: TurnDraft, records: WorkingSet, gap: timedelta, now: datetime) -> Turn:
     """The next turn of this user. InvalidError, OutOfOrderError, ValueError (naive time)."""
     if not (draft.user_text.strip() or draft.assistant_text.strip() or draft.images):
         raise InvalidError("a turn needs a text or an image")
     event_time = _event_time(draft, records, now)
-    index = records.next_index
-    words = (draft.user_text, draft.assistant_text, draft.client_id)
-    id = f"t_{readable_digest(uid, index, event_time.isoformat(), *words)}"
+    id = f"t_{token_hex(13)}"  # not made from the text: ids stand in the clear where texts are encrypted
     return Turn(
         id=id,
-        index=index,
+        index=records.next_index,
         session=records.session_for(event_time, gap) or id,
         event_time=event_time,
         recorded_at=records.not_before_last(now),

@@ -22,7 +22,7 @@ from personavlm.memory_store.storage.sealing import (
     UnreadableError,
 )
 from personavlm.memory_store.storage.tables import Row, arrow_table, uid_of
-from personavlm.memory_store.storage.writes import payload_of, rows_of
+from personavlm.memory_store.storage.writes import Write, payload_of, table_of
 from tests.unit.memory_store.sealed_rows import SCHEMAS, TIME, USER, new_sealer, turn_row, vector_row
 
 
@@ -35,7 +35,9 @@ def sealer() -> Iterator[Sealer]:
 def stored(table: str, row: Row) -> Row:
     """The row after its way through the journal and the table."""
     schema = SCHEMAS[table]
-    (read,) = arrow_table(rows_of(payload_of([row]), schema), schema).to_pylist()
+    payload = b"" if table == "vectors" else payload_of([row])  # derived rows are not in the journal
+    write = Write(table, row["uid"], [row], payload, seq=row["seq"] or 0)
+    (read,) = table_of([write], row["epoch"] or 0, schema).to_pylist()
     return dict(read)
 
 
@@ -190,7 +192,7 @@ def test_which_columns_are_content() -> None:
         "profile": ["sealed", "traits", "consent", "cause", "inferred", "smoothing", "evidence"],
         "progress": ["sealed"],
         "links": ["sealed", "shared", "score"],
-        "vectors_of_texts_x": ["sealed", "digest", "vector"],
+        "vectors_of_texts_x": ["sealed", "digest", "vector", "token_ids", "token_vectors", "sentences"],
     }
 
 

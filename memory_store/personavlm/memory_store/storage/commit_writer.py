@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.group_commit import GroupCommit
 from personavlm.memory_store.storage.lance import LanceTable
-from personavlm.memory_store.storage.tables import Row, arrow_table
-from personavlm.memory_store.storage.writes import Backlog, Write, payload_of
+from personavlm.memory_store.storage.writes import Backlog, Write, table_of
 
 
 class CommitWriter:
@@ -24,17 +23,17 @@ class CommitWriter:
 
     def write(self, write: Write) -> None:
         """Return once LanceDB has committed it and the epoch was still ours after that."""
-        payload_of(write.rows)  # what cannot be written must not fail the others of its group
         self._group.submit(write)
 
     def _commit(self, group: Sequence[Write]) -> None:
-        by_table: dict[str, list[Row]] = defaultdict(list)
+        by_table: dict[str, list[Write]] = defaultdict(list)
         for write in group:
             self._seq += 1
             write.place(self._fence.epoch, self._seq)
-            by_table[write.table].extend(write.rows)
-        for name, rows in by_table.items():
-            self._tables[name].add(arrow_table(rows, self._tables[name].schema))
+            by_table[write.table].append(write)
+        for name, writes in by_table.items():
+            table = self._tables[name]
+            table.add(table_of(writes, self._fence.epoch, table.schema))
         self._fence.check()
 
     def tail(self, table: str, uid: str) -> Sequence[Write]:

@@ -125,6 +125,8 @@ class Fence:
         self._lock = lock
         self._process = os.getpid()
         self._recording = Lock()
+        self._path = f"{objects.uri}/{KEY}"
+        self._checked: tuple[int, int] | None = None
 
     @classmethod
     def take(cls, objects: Objects) -> Self:
@@ -163,8 +165,24 @@ class Fence:
         self._change(lambda epochs: epochs.without_before(epoch))
 
     def check(self) -> None:
-        """LostEpochError when this process is no longer the writer."""
-        self._require_own(self._stored()[0])
+        """LostEpochError when this process is no longer the writer.
+
+        In a folder the file is read only when it is another than the one read last: every change of an
+        object puts a new file in its place.
+        """
+        identity = self._identity()
+        if identity is None or identity != self._checked:
+            self._require_own(self._stored()[0])
+            self._checked = identity
+
+    def _identity(self) -> tuple[int, int] | None:
+        if not isinstance(self._objects, LocalObjects) or os.getpid() != self._process:
+            return None
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def valid(self, table: str, epochs: NDArray[np.int64], seqs: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows of the table, given by epoch and seq ``(n,)``, were written while their epoch lasted.

@@ -7,6 +7,7 @@ It does not survive the loss of the disk.
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -15,9 +16,8 @@ from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.group_commit import GroupCommit
 from personavlm.memory_store.storage.journal import Entry, Journal
 from personavlm.memory_store.storage.lance import UNREADABLE, LanceTable
-from personavlm.memory_store.storage.tables import Row, arrow_table, owner_of, uid_of
 from personavlm.memory_store.storage.tail import Tail
-from personavlm.memory_store.storage.writes import Backlog, Write, payload_of, rows_of
+from personavlm.memory_store.storage.writes import Backlog, Write, table_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class JournalWriter:
     ) -> None:
         self._journal = Journal.open(path)
         self._tables, self._fence = tables, fence
-        self._tail = Tail(tail_rows, PATIENCE_S)
+        self._tail = Tail(tail_rows, min(DRAIN_ROWS, tail_rows), PATIENCE_S)
         self._group = GroupCommit(self._commit)
         self._draining = Lock()
         self._stored = dict(stored)
@@ -55,29 +55,27 @@ class JournalWriter:
         for entry in self._journal.entries():
             self._seq = max(self._seq, entry.seq)
             if entry.seq > self._stored[entry.table]:
-                rows = rows_of(entry.payload, self._tables[entry.table].schema)
-                write = Write(entry.table, owner_of(rows[0]), rows, payload=entry.payload)
-                write.place(self._fence.epoch, entry.seq)
-                self._tail.extend([write])
+                write = Write(entry.table, entry.uid, (), entry.payload, entry.seq)
+                rows = table_of([write], self._fence.epoch, self._tables[entry.table].schema).to_pylist()
+                self._tail.extend([replace(write, rows=rows)], reserved=False)
 
     def write(self, write: Write) -> None:
         """Return once the journal has it on the disk; at once for derived data."""
-        if write.kept:
-            write.payload = payload_of(write.rows)
         rows = len(write.rows)
         self._tail.reserve(rows)
         try:
             self._group.submit(write)
-        finally:
+        except BaseException:
             self._tail.release(rows)
+            raise
 
     def _commit(self, group: Sequence[Write]) -> None:
         entries = []
         for write in group:
             self._seq += 1
             write.place(self._fence.epoch, self._seq)
-            if write.kept:
-                entries.append(Entry(write.seq, write.table, uid_of(write.user), write.payload))
+            if write.payload:
+                entries.append(Entry(write.seq, write.table, write.uid, write.payload))
         if entries:
             self._journal.append(entries)
             self._fence.check()
@@ -101,14 +99,14 @@ class JournalWriter:
             writes = self._tail.all()
             if not writes:
                 return
-            by_table: dict[str, list[Row]] = defaultdict(list)
+            by_table: dict[str, list[Write]] = defaultdict(list)
             for write in writes:
                 if write.seq > self._stored[write.table]:
-                    by_table[write.table].extend(write.rows)
+                    by_table[write.table].append(write)
+            for name, own in by_table.items():
+                self._add(name, own)
+                self._stored[name] = own[-1].seq
             last = writes[-1].seq
-            for name, rows in by_table.items():
-                self._add(name, rows)
-                self._stored[name] = last
             self._journal.drop_through(last)
             self._tail.drop_through(last)
 
@@ -116,17 +114,17 @@ class JournalWriter:
         """Leave no byte of what was flushed in the journal's files."""
         self._journal.purge()
 
-    def _add(self, name: str, rows: list[Row]) -> None:
+    def _add(self, name: str, writes: Sequence[Write]) -> None:
         table = self._tables[name]
         try:
-            table.add(arrow_table(rows, table.schema))
+            table.add(table_of(writes, self._fence.epoch, table.schema))
         except UNREADABLE:
             self._stored[name] = table.last_seq()  # whether it took effect, only the table knows
             raise
 
     def _run(self) -> None:
         delay = FIRST_RETRY_S
-        while self._tail.wait_due(DRAIN_ROWS, DRAIN_AFTER_S):
+        while self._tail.wait_due(DRAIN_AFTER_S):
             try:
                 self.flush()
             except (*UNREADABLE, StorageError) as error:

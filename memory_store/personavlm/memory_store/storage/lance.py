@@ -25,6 +25,8 @@ NO_VERSION_YET = timedelta(days=36_500)
 REWRITTEN_AT_ONCE = 20_000  # rows in memory while a table is sorted
 INDEX_CACHE_BYTES = METADATA_CACHE_BYTES = 128 << 20
 
+_ENCRYPTED_VECTORS = {"on_bad_vectors": "null"}  # an encrypted row's vector is null: let it stand
+
 # What lancedb raises for files that are missing, cut short or filled with zeros, and for a full disk.
 UNREADABLE = (RuntimeError, ValueError, OSError)
 
@@ -94,7 +96,7 @@ class LanceTable:
     def add(self, rows: pa.Table) -> None:
         """Commit the rows in one step, all or none; on a local disk they outlive a loss of power."""
         with self._writer:
-            self._table.add(rows)
+            self._table.add(rows, **_ENCRYPTED_VECTORS)
             self._unsorted += rows.num_rows
             self._sync()
 
@@ -159,7 +161,9 @@ class LanceTable:
             left_out = leave.to_arrow()["_rowid"]
             order = order.filter(pc.invert(pc.is_in(order["_rowid"], left_out)))
             order = order.sort_by([("uid", "ascending"), ("seq", "ascending")])
-            self._table.add(self._in_order(order["_rowid"].to_pylist()), mode="overwrite")
+            self._table.add(
+                self._in_order(order["_rowid"].to_pylist()), mode="overwrite", **_ENCRYPTED_VECTORS
+            )
             self._table.create_index("uid", config=BTree(), replace=True)
             self._sync()
             with self._gate.exclusive():

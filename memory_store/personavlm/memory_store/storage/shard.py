@@ -21,7 +21,7 @@ from personavlm.memory_store.storage.media import MediaFolder
 from personavlm.memory_store.storage.objects import Objects, open_objects
 from personavlm.memory_store.storage.probe import require_conditional_writes
 from personavlm.memory_store.storage.sealing import InTheClear, Protection
-from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, uid_of, vectors_schema
+from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, owner_of, uid_of, vectors_schema
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
 from personavlm.memory_store.storage.writes import Write, Writer
 from personavlm.memory_store.working_set import WorkingSet
@@ -81,7 +81,7 @@ class Shard:
         for name, table in tables.items():
             self.directory.take_in(name, table.columns(columns_of(name)))
         for write in writer.unstored():
-            self.directory.add(write.user, write.table, write.rows)
+            self.directory.add(owner_of(write.rows[0]), write.table, write.rows)
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         texts, images = vectors_name("texts", text_encoder), vectors_name("images", image_encoder)
         self.text_vectors = VectorTable(DerivedRows(self, texts), text_encoder)
@@ -129,7 +129,7 @@ class Shard:
         # Before the write: should it raise after it took effect, the rows must not stay unseen.
         self.directory.add(user, table, rows)
         sealed = [self._protection.seal_row(table, row) for row in rows]
-        self.writer.write(Write(table, user, sealed, kept))
+        self.writer.write(Write.of(table, user, sealed, kept=kept))
 
     def read(self, user: UserKey, table: str) -> pa.Table:
         """All rows of one user, in no particular order: those in the table and those on their way."""
@@ -158,6 +158,7 @@ class Shard:
             {kind: self.read(user, kind) for kind in MemoryKind},
             self.read(user, "profile"),
             self.read(user, "progress"),
+            self.read(user, "links"),
         )
         vectors = self.text_vectors.read(user), self.image_vectors.read(user)
         return UserState(records, SearchIndex(self.text_encoder.dim, *vectors))

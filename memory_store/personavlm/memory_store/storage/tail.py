@@ -3,19 +3,22 @@
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from threading import Condition
+from threading import Condition, Lock
 
 from personavlm.memory_store.errors import BusyError
-from personavlm.memory_store.storage.tables import uid_of
 from personavlm.memory_store.storage.writes import Backlog, Write
 
 
 class Tail:
     """Writes in order, at most ``max_rows``: who wants to add more waits ``patience_s``, then is refused."""
 
-    def __init__(self, max_rows: int, patience_s: float) -> None:
-        self._max_rows, self._patience_s = max_rows, patience_s
-        self._changed = Condition()
+    def __init__(self, max_rows: int, due_rows: int, patience_s: float) -> None:
+        self._max_rows, self._due_rows, self._patience_s = max_rows, due_rows, patience_s
+        lock = Lock()
+        # Two conditions, since waking a thread costs more than all else here: writers who found the tail
+        # full wait for room, the drain waits for work.
+        self._room, self._due = Condition(lock), Condition(lock)
+        self._lock = lock
         self._writes: deque[tuple[float, Write]] = deque()
         self._by_user: dict[tuple[str, str], deque[Write]] = defaultdict(deque)
         self._rows = self._bytes = 0
@@ -25,8 +28,8 @@ class Tail:
 
     def reserve(self, rows: int) -> None:
         """Wait until there is room for so many more rows, and keep it. BusyError."""
-        with self._changed:
-            if not self._has_room(rows) and not self._changed.wait_for(
+        with self._lock:
+            if not self._has_room(rows) and not self._room.wait_for(
                 lambda: self._has_room(rows), self._patience_s
             ):
                 reason = self.failure or "the disk is slower than the writers"
@@ -34,74 +37,78 @@ class Tail:
             self._reserved += rows
 
     def release(self, rows: int) -> None:
-        """Give reserved room back: those rows were refused, or are in the tail now."""
-        with self._changed:
+        """Give reserved room back: those rows were refused."""
+        with self._lock:
             self._reserved -= rows
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def _has_room(self, rows: int) -> bool:
         taken = self._rows + self._reserved
         return taken + rows <= self._max_rows or taken == 0
 
-    def extend(self, writes: Iterable[Write]) -> None:
-        """Take in writes, in order."""
+    def extend(self, writes: Iterable[Write], *, reserved: bool = True) -> None:
+        """Take in writes, in order, into the room that was reserved for them."""
         now = time.monotonic()
-        with self._changed:
+        with self._lock:
+            rows_before = self._rows
             for write in writes:
                 self._writes.append((now, write))
-                self._by_user[write.table, uid_of(write.user)].append(write)
+                self._by_user[write.table, write.uid].append(write)
                 self._rows += len(write.rows)
                 self._bytes += len(write.payload)
-            self._changed.notify_all()
+            if reserved:
+                self._reserved -= self._rows - rows_before
+            if rows_before == 0 or rows_before < self._due_rows <= self._rows:
+                self._due.notify_all()
 
     def of(self, table: str, uid: str) -> Sequence[Write]:
         """One user's writes to one table, in order."""
-        with self._changed:
+        with self._lock:
             return tuple(self._by_user.get((table, uid), ()))
 
     def all(self) -> list[Write]:
         """Everything, in order."""
-        with self._changed:
+        with self._lock:
             return [write for _, write in self._writes]
 
     def drop_through(self, seq: int) -> None:
         """Forget the writes up to this one: they are in the tables."""
-        with self._changed:
+        with self._lock:
             while self._writes and self._writes[0][1].seq <= seq:
                 _, write = self._writes.popleft()
-                key = write.table, uid_of(write.user)
+                key = write.table, write.uid
                 own = self._by_user[key]
                 own.popleft()
                 if not own:
                     del self._by_user[key]
                 self._rows -= len(write.rows)
                 self._bytes -= len(write.payload)
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def backlog(self) -> Backlog:
         """How much there is."""
-        with self._changed:
+        with self._lock:
             age = time.monotonic() - self._writes[0][0] if self._writes else 0.0
             return Backlog(self._rows, self._bytes, age, self.failure)
 
-    def wait_due(self, rows: int, age_s: float) -> bool:
-        """Wait until there are so many rows or the oldest is so old; False once the tail was closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._writes)
-            while not self._closed and self._writes and self._rows < rows:
+    def wait_due(self, age_s: float) -> bool:
+        """Wait until there are ``due_rows`` or the oldest is so old; False once the tail was closed."""
+        with self._lock:
+            self._due.wait_for(lambda: self._closed or self._writes)
+            while not self._closed and self._writes and self._rows < self._due_rows:
                 left = self._writes[0][0] + age_s - time.monotonic()
                 if left <= 0:
                     break
-                self._changed.wait(left)
+                self._due.wait(left)
             return not self._closed
 
     def pause(self, seconds: float) -> None:
         """Wait so long, or until the tail is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed, seconds)
+        with self._lock:
+            self._due.wait_for(lambda: self._closed, seconds)
 
     def close(self) -> None:
-        """End all waiting."""
-        with self._changed:
+        """End all waiting of the drain."""
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._due.notify_all()

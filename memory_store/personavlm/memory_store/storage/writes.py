@@ -3,31 +3,36 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol, Self
 
+import numpy as np
 import pyarrow as pa
-from pydantic_core import from_json, to_json
+from pyarrow import json
+from pydantic_core import to_json
 
 from personavlm.memory_store.errors import InvalidError
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.storage.tables import Row
+from personavlm.memory_store.storage.tables import Row, arrow_table, uid_of
 
 
 @dataclass(slots=True, eq=False)
 class Write:
-    """Rows of one user for one table, to be stored all or none.
+    """Rows of one user (``uid``) for one table, to be stored all or none.
 
-    ``kept`` is False for derived data, which a crash may take. ``seq`` is set once it has its place among
-    the shard's writes; ``payload`` is what the journal holds of it.
+    ``payload`` is what the journal holds of them, a line of JSON for each; empty for derived data, which a
+    crash may take. ``seq`` is set once it has its place among the shard's writes.
     """
 
     table: str
-    user: UserKey
+    uid: str
     rows: Sequence[Row]
-    kept: bool = True
-    seq: int = 0
     payload: bytes = b""
+    seq: int = 0
+
+    @classmethod
+    def of(cls, table: str, user: UserKey, rows: Sequence[Row], *, kept: bool) -> Self:
+        """A write of rows, which are to be kept or may be lost. InvalidError: a text is not valid Unicode."""
+        return cls(table, uid_of(user), rows, payload_of(rows) if kept else b"")
 
     def place(self, epoch: int, seq: int) -> None:
         """Give the rows their place among the writes."""
@@ -79,26 +84,41 @@ class Backlog:
 
 
 def payload_of(rows: Sequence[Row]) -> bytes:
-    """Rows as JSON; bytes in them as Base64. InvalidError where a text is not valid Unicode."""
+    """A line of JSON for each row; bytes in them as Base64. InvalidError: a text is not valid Unicode."""
     try:
-        return to_json(rows, bytes_mode="base64")
+        return b"".join(to_json(row, bytes_mode="base64") + b"\n" for row in rows)
     except ValueError as error:
         raise InvalidError("a text holds half of a surrogate pair and is not valid Unicode") from error
 
 
-def rows_of(payload: bytes, schema: pa.Schema) -> list[Row]:
-    """The rows that ``payload_of`` made this from. ValueError for anything else."""
-    return [
-        {name: _value(value, schema.field(name).type) for name, value in row.items()}
-        for row in from_json(payload)
-    ]
+def table_of(writes: Sequence[Write], epoch: int, schema: pa.Schema) -> pa.Table:
+    """The rows of some writes to one table, with their places.
+
+    Read from the JSON where there is some: Arrow does that several times faster than from Python's objects,
+    and without holding up other threads. pa.ArrowInvalid for a payload that is no such JSON.
+    """
+    if not all(write.payload for write in writes):
+        return arrow_table([row for write in writes for row in write.rows], schema)
+    lines = b"".join(write.payload for write in writes)
+    seqs = np.repeat([write.seq for write in writes], [write.payload.count(b"\n") for write in writes])
+    table = json.read_json(
+        pa.BufferReader(lines),
+        read_options=json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        parse_options=json.ParseOptions(
+            explicit_schema=_as_in_json(schema), unexpected_field_behavior="error"
+        ),
+    )
+    placed = {"epoch": pa.array(np.full(len(seqs), epoch)), "seq": pa.array(seqs), "sealed": _bytes_of(table)}
+    return pa.table([placed.get(name, table[name]) for name in schema.names], schema=schema)
 
 
-def _value(value: Any, type_: pa.DataType) -> Any:  # noqa: ANN401 - as wide as a column
-    if value is None:
-        return None
-    if pa.types.is_timestamp(type_):
-        return datetime.fromisoformat(value)
-    if pa.types.is_binary(type_):
-        return base64.urlsafe_b64decode(value)
-    return value
+def _as_in_json(schema: pa.Schema) -> pa.Schema:
+    return schema.set(schema.get_field_index("sealed"), pa.field("sealed", pa.string()))
+
+
+def _bytes_of(table: pa.Table) -> pa.Array:
+    coded = table["sealed"]
+    if coded.null_count == len(coded):
+        return pa.nulls(len(coded), pa.binary())
+    opened = [None if code is None else base64.urlsafe_b64decode(code) for code in coded.to_pylist()]
+    return pa.array(opened, pa.binary())
