@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from personavlm.memory_store.records import AnyMemory, CoreMemory, ImageRef, Profile, Turn
+from personavlm.memory_store.records import (
+    AnyMemory,
+    CoreMemory,
+    EpisodeLink,
+    EpisodicMemory,
+    ImageRef,
+    Profile,
+    Turn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,8 @@ class SearchRequest:
 
     ``k_*`` are the most hits of each kind; ``exclude`` are ids that the trajectory has already seen
     (left out before ranking, so that a second search brings something new). ``image_sha256`` are the
-    query's images; stored visual concepts near them are found.
+    query's images; stored visual concepts near them are found. ``k_linked`` are the most episodes that
+    come along because a link joins them to one that was found.
     """
 
     keywords: str
@@ -56,18 +65,23 @@ class SearchRequest:
     k_procedural: int = 2
     k_visual: int = 2
     k_turns: int = 4
+    k_linked: int = 1
     turns_token_budget: int = 1200
     as_of: AsOf | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A memory or turn that was found. ``score`` compares within one kind only."""
+    """A memory or turn that was found. ``score`` compares within one kind only.
+
+    ``link`` is there where an episode came along with a found one: its other end.
+    """
 
     item: AnyMemory | Turn
     kind: Literal["semantic", "episodic", "procedural", "visual", "turn"]
     score: float
     outside_window: bool = False
+    link: EpisodeLink | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,14 @@ class Context:
     open_session: tuple[Turn, ...] = ()
     omitted_turns: int = 0
     turn_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadEntry:
+    """An episode of a thread with its links to older ones of it, the strongest first."""
+
+    episode: EpisodicMemory
+    links: tuple[EpisodeLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from personavlm.memory_store.context import context_of, profile_of, timeline_of
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
 from personavlm.memory_store.errors import InvalidError, NotFoundError
 from personavlm.memory_store.lifecycle.eraser import Eraser
+from personavlm.memory_store.lifecycle.linker import Linker
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.operations import Step
 from personavlm.memory_store.queries import AsOf, Context, SearchRequest, SearchResult, TimelineEntry, Window
@@ -60,6 +61,7 @@ class MemoryStore:
         self._cache = UserCache(shard.load, int(cache_mb * 2**20), admission.require)
         self._retriever = Retriever(shard, self._cache)
         self.eraser = Eraser(shard, self._cache, admission, clock)
+        self.linker = Linker(shard, self._cache, self._retriever, clock)
 
     @classmethod
     def open(

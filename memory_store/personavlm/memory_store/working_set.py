@@ -13,6 +13,7 @@ from personavlm.memory_store.queries import AsOf
 from personavlm.memory_store.records import (
     AnyMemory,
     CoreMemory,
+    EpisodeLink,
     EpisodicMemory,
     MemoryKind,
     ProceduralMemory,
@@ -26,6 +27,7 @@ from personavlm.memory_store.storage.tables import NO_MEMORY, Row, record_of
 ROW_BYTES = 1200
 """What a record takes in memory beside its longer texts: the object, its ids and times, the maps to it."""
 MARK_BYTES = 300
+LINK_BYTES = 900
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,8 +48,8 @@ def memory_known(memory: AnyMemory, as_of: AsOf | None) -> bool:
     return (memory.revised_at if as_of.clock == "timeline" else memory.recorded_at) <= as_of.time
 
 
-def event_known(event: Turn | Profile, as_of: AsOf | None) -> bool:
-    """Whether this turn or profile was known then: the timeline learns of both as they happen."""
+def event_known(event: Turn | Profile | EpisodeLink, as_of: AsOf | None) -> bool:
+    """Whether it was known then: the timeline learns of turns, profiles and links as they happen."""
     if as_of is None:
         return True
     return (event.event_time if as_of.clock == "timeline" else event.recorded_at) <= as_of.time
@@ -71,6 +73,8 @@ class WorkingSet:
         self._positions: dict[str, int] = {}
         self._turn_by_client_id: dict[str, Turn] = {}
         self._sessions: dict[str, list[Turn]] = {}
+        self._links: dict[str, list[EpisodeLink]] = {}  # by either end
+        self._links_of_source: dict[str, list[EpisodeLink]] = {}
         self._newest: Turn | None = None
         self._last_recorded = EPOCH
 
@@ -88,7 +92,12 @@ class WorkingSet:
     # filling
 
     def load(
-        self, turns: pa.Table, memories: Mapping[MemoryKind, pa.Table], profile: pa.Table, progress: pa.Table
+        self,
+        turns: pa.Table,
+        memories: Mapping[MemoryKind, pa.Table],
+        profile: pa.Table,
+        progress: pa.Table,
+        links: pa.Table,
     ) -> None:
         """Take in this user's rows of all tables, in any order."""
         for row in _rows(turns, "index"):
@@ -100,6 +109,8 @@ class WorkingSet:
         for row in _rows(progress, "sequence"):
             self.add_progress(record_of(Progress, row))
             self.next_progress = row["sequence"] + 1
+        for row in _rows(links, "recorded_at"):
+            self.add_link(record_of(EpisodeLink, row))
 
     def add_turn(self, turn: Turn) -> None:
         """Take in the next turn."""
@@ -141,6 +152,14 @@ class WorkingSet:
         """Take in how far the update stage got."""
         self.progress = progress
         self.next_progress += 1
+
+    def add_link(self, link: EpisodeLink) -> None:
+        """Take in a link between two episodes."""
+        for end in (link.episode, link.related):
+            self._links.setdefault(end, []).append(link)
+        self._links_of_source.setdefault(link.source, []).append(link)
+        self.nbytes += LINK_BYTES
+        self._last_recorded = max(self._last_recorded, link.recorded_at)
 
     def _add_memory(self, memory: AnyMemory) -> None:
         self._memories[memory.kind].setdefault(memory.id, []).append(memory)
@@ -217,6 +236,15 @@ class WorkingSet:
                 latest = next(known, None)
             if latest and not latest.deleted and (include_ended or latest.valid_to is None):
                 yield latest
+
+    def links(self, episode: str, as_of: AsOf | None = None) -> list[EpisodeLink]:
+        """Links to and from an episode, the strongest first."""
+        known = (link for link in self._links.get(episode, ()) if event_known(link, as_of))
+        return sorted(known, key=lambda link: (-link.score, link.episode, link.related))
+
+    def links_of_source(self, source: str) -> Sequence[EpisodeLink]:
+        """The links that one step made."""
+        return self._links_of_source.get(source, ())
 
     def written(self, kind: MemoryKind, source: str) -> Sequence[AnyMemory] | None:
         """What a step wrote, in order; None if it has not been applied."""

@@ -55,7 +55,7 @@ class Retriever:
             images = state.index.missing_images() if request.image_sha256 else ()
             participants, today = _asked(state.records, request.as_of)
         views = self._views(request, participants, today)
-        encoded = self._encode_texts(texts) | self._encode_answers(answers)
+        encoded = self.encode(texts) | self._encode_answers(answers)
         encoded_images = self._encode_images(user, images)
         looked_for = self._encode_images(user, request.image_sha256)
         with self._cache.hold(user) as state:
@@ -73,7 +73,7 @@ class Retriever:
             texts, answers = state.index.missing_texts(), state.index.missing_answers()
             images = state.index.missing_images()
         for batch in _batches(texts):
-            self._keep(user, self._encode_texts(batch), {})
+            self._keep(user, self.encode(batch), {})
         for batch in _batches(answers):
             self._keep(user, self._encode_answers(batch), {})
         self._keep(user, {}, self._encode_images(user, images))
@@ -108,7 +108,8 @@ class Retriever:
             self._shard.text_vectors.save(user, new_texts)
             self._shard.image_vectors.save(user, new_images)
 
-    def _encode_texts(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
+    def encode(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
+        """Texts with their vectors, and with their tokens where the encoder has any."""
         if not texts:
             return {}
         encoder = self._shard.text_encoder
