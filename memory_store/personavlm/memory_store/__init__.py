@@ -22,6 +22,7 @@ from personavlm.memory_store.queries import (
     Hit,
     SearchRequest,
     SearchResult,
+    ThreadEntry,
     TimelineEntry,
     Window,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "SemanticMemory",
     "StoreError",
     "TextEncoder",
+    "ThreadEntry",
     "TimelineEntry",
     "Turn",
     "TurnDraft",

@@ -11,6 +11,7 @@ from personavlm.memory_store.times import LATEST, shifted
 from personavlm.platform.updates.asking import Asker
 from personavlm.platform.updates.episodic import remember_episodes
 from personavlm.platform.updates.keyed import revise_core, revise_procedural
+from personavlm.platform.updates.linking import link_episodes
 from personavlm.platform.updates.personality import infer_personality
 from personavlm.platform.updates.semantic import extract_semantic
 from personavlm.platform.updates.sessions import Turns, first_part, idle_since_recorded, split_sessions
@@ -107,6 +108,7 @@ class PendingWork:
             for kind, step in _SESSION_STEPS:
                 if not await self._applied(kind, source):
                     await step(self._asker, self._settings, self._user, part, source)
+            await link_episodes(self._store, self._user, source)
             self._progress = replace(self._progress, consolidated=part[-1].index + 1)
             await asyncio.to_thread(self._save)
             rest = rest[len(part) :]

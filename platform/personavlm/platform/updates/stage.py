@@ -1,6 +1,7 @@
 """The update stage: works through everything that is pending for a user, in order, off the reply's path.
 
-After each turn: personality, then semantic memory. After each closed session: episodic, procedural, core.
+After each turn: personality, then semantic memory. After each closed session: episodic, procedural, core,
+then links from its episodes to older ones.
 Each step writes under a source of its own ("turn:<id>", "session:<id of its first turn>") and is skipped
 where that source is known, so a crash at any point repeats work and never doubles it. How far all steps
 have come is stored with the user's data.
