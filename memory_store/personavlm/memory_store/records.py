@@ -256,6 +256,10 @@ class EpisodeLink:
     event_time: datetime
     recorded_at: datetime
 
+    def other_end(self, episode: str) -> str:
+        """The episode that this one is linked with."""
+        return self.related if episode == self.episode else self.episode
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

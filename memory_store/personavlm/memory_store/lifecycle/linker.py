@@ -8,7 +8,7 @@ from math import nan
 
 from personavlm.memory_store.cache import UserCache, UserState
 from personavlm.memory_store.errors import NotFoundError
-from personavlm.memory_store.lifecycle.links import Mentions, mentions, other_end, relations
+from personavlm.memory_store.lifecycle.links import Mentions, mentions, relations
 from personavlm.memory_store.queries import AsOf, ThreadEntry
 from personavlm.memory_store.records import AnyMemory, EpisodeLink, EpisodicMemory, MemoryKind, UserKey
 from personavlm.memory_store.retrieval.retriever import Retriever
@@ -106,7 +106,7 @@ def thread_of(records: WorkingSet, id: str, as_of: AsOf | None) -> tuple[ThreadE
     live = {each.id: each for each in _episodes(records.memories(MemoryKind.EPISODIC, as_of))}
     if id not in live:
         raise NotFoundError(f"no episode {id!r}")
-    direct = (other_end(link, id) for link in records.links(id, as_of))
+    direct = (link.other_end(id) for link in records.links(id, as_of))
     ids = dict.fromkeys(each for each in (id, *direct, *_reached(records, id, as_of, live)) if each in live)
     shown = [live[each] for each in list(ids)[:MOST_EPISODES]]
     shown.sort(key=lambda episode: (episode.event_time, episode.id))
@@ -120,7 +120,7 @@ def _reached(records: WorkingSet, id: str, as_of: AsOf | None, live: Container[s
     while waiting and len(found) < MOST_EPISODES:
         at = waiting.popleft()
         sure = (link for link in records.links(at, as_of) if link.score >= SURE)
-        ends = [end for end in (other_end(link, at) for link in sure) if end in live and end not in reached]
+        ends = [end for end in (link.other_end(at) for link in sure) if end in live and end not in reached]
         reached.update(ends)
         waiting.extend(ends)
         found += ends

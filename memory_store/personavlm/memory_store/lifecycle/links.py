@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, isnan, log
 
-from personavlm.memory_store.records import EpisodeLink, EpisodicMemory
+from personavlm.memory_store.records import EpisodicMemory
 from personavlm.memory_store.retrieval.lexical import CJK, terms
 
 MOST_LINKS = 3
@@ -159,8 +159,3 @@ def _readable(
 
 def _is_pair(term: str) -> bool:
     return len(term) == 2 and _CJK_PAIR.fullmatch(term) is not None
-
-
-def other_end(link: EpisodeLink, episode: str) -> str:
-    """The episode that this one is linked to."""
-    return link.related if link.episode == episode else link.episode

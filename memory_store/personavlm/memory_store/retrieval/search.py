@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from personavlm.memory_store.context import estimate_tokens
 from personavlm.memory_store.encoder import Vectors
-from personavlm.memory_store.lifecycle.links import other_end
 from personavlm.memory_store.queries import Hit, SearchRequest, SearchResult, Window
 from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, Turn
 from personavlm.memory_store.retrieval.index import SearchIndex, images_of
@@ -185,7 +184,7 @@ class Search:
         linked: list[Hit] = []
         for hit in found:
             for link in self._working_set.links(hit.item.id, self._request.as_of):
-                i = positions.pop(other_end(link, hit.item.id), None)
+                i = positions.pop(link.other_end(hit.item.id), None)
                 if i is not None:
                     linked.append(Hit(episodes[i], "episodic", float(scores[i]), not inside[i], link))
                     break

@@ -123,7 +123,14 @@ def _episode_row(hit: Hit, zone: tzinfo) -> Row:
         "to": shown_time(episode.end_time, zone),
         "text": episode.text,
     }
-    return row | _outside(hit)
+    return row | _related(hit) | _outside(hit)
+
+
+def _related(hit: Hit) -> Row:
+    """To which found episode this one belongs, and what both speak of."""
+    if hit.link is None:
+        return {}
+    return {"related_to": hit.link.other_end(hit.item.id), "shared": list(hit.link.shared)}
 
 
 def _turn_hit_row(hit: Hit, zone: tzinfo) -> Row:
