@@ -44,6 +44,7 @@ from personavlm.memory_store import (
     UserKey,
     Window,
 )
+from personavlm.memory_store.turn_queue import TurnQueue
 from personavlm.platform.config import Config
 from personavlm.platform.encoders.cached import CachedEncoder
 from personavlm.platform.encoders.minilm import MiniLmEncoder
@@ -70,6 +71,7 @@ class MemoryActor(Keeping):
         )
         self._engine = CourteousEngine(build_engine(config.engine), self._courtesy)
         self._stages: dict[MemoryStore, UpdateStage] = {}
+        self._turn_queues: dict[MemoryStore, TurnQueue] = {}
         self._queue = UpdateQueue(self._update)
         self._tasks: set[asyncio.Task[object]] = set()
         # Calls wait for the disk more than they compute, and those that wait together commit together.
@@ -124,7 +126,10 @@ class MemoryActor(Keeping):
     async def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
         """Store a turn; returns when it is durable. The update stage follows in its own time."""
         self._courtesy.serving()
-        turn = await asyncio.to_thread(self._of(user).append_turn, user, draft)
+        store = self._of(user)
+        if store not in self._turn_queues:
+            self._turn_queues[store] = TurnQueue(store)
+        turn = await self._turn_queues[store].append(user, draft)
         self._queue.notify(user)
         return turn
 

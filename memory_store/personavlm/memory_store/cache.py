@@ -1,11 +1,12 @@
 """Working sets of the users seen last, within a bound on memory, and one lock per user."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from threading import Lock
 
+from personavlm.memory_store.errors import StoreError
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.working_set import WorkingSet
@@ -14,17 +15,26 @@ EMPTY_BYTES = 20_000
 LOCKS = 512  # users share locks by hash: two who share one wait for each other now and then
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UserState:
     """What memory holds of one user: the records, and what a search makes of them."""
 
     records: WorkingSet
     index: SearchIndex
+    index_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.index_bytes = self.index.nbytes
+
+    def refresh(self) -> None:
+        """Let the index take in what is new among the records."""
+        self.index.refresh(self.records)
+        self.index_bytes = self.index.nbytes  # measured here, where it grows: it takes a while
 
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return EMPTY_BYTES + self.records.nbytes + self.index.nbytes
+        return EMPTY_BYTES + self.records.nbytes + self.index_bytes
 
 
 class UserCache:
@@ -43,6 +53,7 @@ class UserCache:
         self._load, self._max_bytes = load, max_bytes
         self._admit = admit
         self._user_locks = [Lock() for _ in range(LOCKS)]
+        self._many = Lock()
         self._lock = Lock()  # around all below
         self._states: OrderedDict[UserKey, UserState] = OrderedDict()
         self._weights: dict[UserKey, int] = {}
@@ -55,17 +66,40 @@ class UserCache:
         Raises what ``admit`` raises for a user who may not be served now.
         """
         with self._user_locks[hash(user) % LOCKS]:
-            self._admit(user)
-            with self._lock:
-                state = self._states.get(user)
-            if state is None:
-                state = self._load(user)
-                with self._lock:
-                    self._states[user] = state
             try:
-                yield state
+                yield self._state(user)
             finally:
                 self._weigh(user)
+
+    @contextmanager
+    def hold_all(self, users: Sequence[UserKey]) -> Iterator[dict[UserKey, UserState | StoreError]]:
+        """The states of several users, nobody else's until the block ends; an error in place of the state
+        of one who may not be served now. One such block at a time: others wait, since they would deadlock.
+        """
+        with self._many, ExitStack() as locks:
+            for number in sorted({hash(user) % LOCKS for user in users}):
+                locks.enter_context(self._user_locks[number])
+            try:
+                yield {user: self._state_or_error(user) for user in users}
+            finally:
+                for user in users:
+                    self._weigh(user)
+
+    def _state_or_error(self, user: UserKey) -> UserState | StoreError:
+        try:
+            return self._state(user)
+        except StoreError as error:
+            return error
+
+    def _state(self, user: UserKey) -> UserState:
+        self._admit(user)
+        with self._lock:
+            state = self._states.get(user)
+        if state is None:
+            state = self._load(user)
+            with self._lock:
+                self._states[user] = state
+        return state
 
     def barrier(self) -> None:
         """Return once no block is under way whose user was admitted before this call."""

@@ -14,7 +14,7 @@ from personavlm.memory_store.admission import Admission
 from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.context import context_of, profile_of, timeline_of
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
-from personavlm.memory_store.errors import InvalidError, NotFoundError
+from personavlm.memory_store.errors import InvalidError, NotFoundError, StoreError
 from personavlm.memory_store.lifecycle.eraser import Eraser
 from personavlm.memory_store.lifecycle.linker import Linker
 from personavlm.memory_store.lifecycle.stats import StoreStats
@@ -129,6 +129,35 @@ class MemoryStore:
                 self._cache.forget(user)
                 raise
             return turns, len(new)
+
+    def append_each(self, items: Sequence[tuple[UserKey, TurnDraft]]) -> list[Turn | Exception]:
+        """Store turns of many users with one flush of the disk; for each its turn, or what it raises."""
+        new: list[tuple[UserKey, list[Row]]] = []
+        with self._cache.hold_all([user for user, _ in items]) as states:
+            now = utc(self._clock())
+            found: list[Turn | Exception] = []
+            try:
+                for user, draft in items:
+                    state = states[user]
+                    if isinstance(state, StoreError):
+                        found.append(state)
+                        continue
+                    try:
+                        turns, added = take_in(
+                            [draft], user, state.records, self._shard.media, self._session_gap, now
+                        )
+                    except (StoreError, ValueError) as error:
+                        found.append(error)
+                        continue
+                    found.append(turns[0])
+                    new += [(user, [row_of(user, turn)]) for turn in added]
+                if new:
+                    self._shard.append_all(new, "turns")
+            except BaseException:
+                for user, _ in items:
+                    self._cache.forget(user)
+                raise
+            return found
 
     def turns(
         self, user: UserKey, *, session: str | None = None, first_index: int = 0, as_of: AsOf | None = None

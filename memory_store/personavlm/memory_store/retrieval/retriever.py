@@ -49,7 +49,7 @@ class Retriever:
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
         """One search. Texts that have no vector yet, but for the newest, are ranked by their words alone."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             texts = _newest(state.index.missing_texts())
             answers = _newest(state.index.missing_answers())
             images = state.index.missing_images() if request.image_sha256 else ()
@@ -59,7 +59,7 @@ class Retriever:
         encoded_images = self._encode_images(user, images)
         looked_for = self._encode_images(user, request.image_sha256)
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             state.index.set_texts(encoded)
             state.index.set_images(encoded_images)
             query_images = np.stack(list(looked_for.values())) if looked_for else None
@@ -69,7 +69,7 @@ class Retriever:
     def index(self, user: UserKey) -> None:
         """Encode what has no vector and store all vectors that are not stored yet, batch by batch."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             texts, answers = state.index.missing_texts(), state.index.missing_answers()
             images = state.index.missing_images()
         for batch in _batches(texts):
@@ -81,13 +81,13 @@ class Retriever:
     def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
         """The k stored texts whose vectors have the greatest cosine with a unit vector, best first."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             return state.index.nearest(vector, k)
 
     def turn_signals(self, user: UserKey, request: SearchRequest) -> TurnSignals:
         """What each signal says of each text of the user's turns, for fitting weights and for ablations."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             participants, today = _asked(state.records, request.as_of)
         view = self._views(request, participants, today)[0]
         with self._cache.hold(user) as state:
@@ -101,7 +101,7 @@ class Retriever:
         self, user: UserKey, texts: Mapping[VectorKey, StoredVector], images: Mapping[str, Vectors]
     ) -> None:
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             state.index.set_texts(texts)
             state.index.set_images(images)
             new_texts, new_images = state.index.take_unsaved()

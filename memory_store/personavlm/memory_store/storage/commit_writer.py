@@ -21,13 +21,13 @@ class CommitWriter:
         self._seq = max(stored.values(), default=0)
         self._group = GroupCommit(self._commit)
 
-    def write(self, write: Write) -> None:
-        """Return once LanceDB has committed it and the epoch was still ours after that."""
-        self._group.submit(write)
+    def write(self, writes: Sequence[Write]) -> None:
+        """Return once LanceDB has committed them and the epoch was still ours after that."""
+        self._group.submit(writes)
 
-    def _commit(self, group: Sequence[Write]) -> None:
+    def _commit(self, group: Sequence[Sequence[Write]]) -> None:
         by_table: dict[str, list[Write]] = defaultdict(list)
-        for write in group:
+        for write in (write for own in group for write in own):
             self._seq += 1
             write.place(self._fence.epoch, self._seq)
             by_table[write.table].append(write)

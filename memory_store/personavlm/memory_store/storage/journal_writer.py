@@ -59,19 +59,20 @@ class JournalWriter:
                 rows = table_of([write], self._fence.epoch, self._tables[entry.table].schema).to_pylist()
                 self._tail.extend([replace(write, rows=rows)], reserved=False)
 
-    def write(self, write: Write) -> None:
-        """Return once the journal has it on the disk; at once for derived data."""
-        rows = len(write.rows)
+    def write(self, writes: Sequence[Write]) -> None:
+        """Return once the journal has them on the disk; at once for derived data."""
+        rows = sum(len(write.rows) for write in writes)
         self._tail.reserve(rows)
         try:
-            self._group.submit(write)
+            self._group.submit(writes)
         except BaseException:
             self._tail.release(rows)
             raise
 
-    def _commit(self, group: Sequence[Write]) -> None:
+    def _commit(self, group: Sequence[Sequence[Write]]) -> None:
+        writes = [write for own in group for write in own]
         entries = []
-        for write in group:
+        for write in writes:
             self._seq += 1
             write.place(self._fence.epoch, self._seq)
             if write.payload:
@@ -79,7 +80,7 @@ class JournalWriter:
         if entries:
             self._journal.append(entries)
             self._fence.check()
-        self._tail.extend(group)
+        self._tail.extend(writes)
 
     def tail(self, table: str, uid: str) -> Sequence[Write]:
         """This user's writes that may not be in the table yet."""

@@ -126,10 +126,19 @@ class Shard:
 
     def append(self, user: UserKey, table: str, rows: Sequence[Row], *, kept: bool = True) -> None:
         """Store the rows of one user, all or none. They are durable on return, derived data excepted."""
-        # Before the write: should it raise after it took effect, the rows must not stay unseen.
-        self.directory.add(user, table, rows)
-        sealed = [self._protection.seal_row(table, row) for row in rows]
-        self.writer.write(Write.of(table, user, sealed, kept=kept))
+        self.append_all([(user, rows)], table, kept=kept)
+
+    def append_all(
+        self, owned: Sequence[tuple[UserKey, Sequence[Row]]], table: str, *, kept: bool = True
+    ) -> None:
+        """Store rows of several users together; on an error, any of them may be stored."""
+        writes = []
+        for user, rows in owned:
+            # Before the write: should it raise after it took effect, the rows must not stay unseen.
+            self.directory.add(user, table, rows)
+            sealed = [self._protection.seal_row(table, row) for row in rows]
+            writes.append(Write.of(table, user, sealed, kept=kept))
+        self.writer.write(writes)
 
     def read(self, user: UserKey, table: str) -> pa.Table:
         """All rows of one user, in no particular order: those in the table and those on their way."""

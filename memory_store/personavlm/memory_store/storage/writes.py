@@ -44,8 +44,8 @@ class Write:
 class Writer(Protocol):
     """Makes writes durable, in the order in which it takes them."""
 
-    def write(self, write: Write) -> None:
-        """Return once the write is durable. BusyError, LostEpochError, or what the storage raises."""
+    def write(self, writes: Sequence[Write]) -> None:
+        """Return once all of them are durable. BusyError, LostEpochError, or what the storage raises."""
         ...
 
     def tail(self, table: str, uid: str) -> Sequence[Write]:
