@@ -102,6 +102,59 @@ def test_a_deleted_memory_is_found_no_more(service: Service, user: str) -> None:
         assert memory["id"] not in [hit["item"]["id"] for hit in found["semantic"]]
 
 
+MOVE = [
+    ("2026-01-10T09:00:00Z", "We looked at a flat in Linden Street, it has a balcony."),
+    ("2026-01-20T09:00:00Z", "I cooked lentils with lemon."),
+    ("2026-02-10T09:00:00Z", "The flat in Linden Street is ours, balcony and all!"),
+]
+
+
+def import_a_move(client: httpx.Client, user: str) -> None:
+    """Three sessions of one turn, the first and the last about one flat."""
+    body = [
+        {"client_id": time, "event_time": time, "user_text": text, "assistant_text": "I see."}
+        for time, text in MOVE
+    ]
+    client.post("/v1/turns", json={"user": user, "turns": body}).raise_for_status()
+    client.post(f"/v1/users/{user}/sessions/close", json={"now": "2026-02-11T09:00:00Z"}).raise_for_status()
+
+
+def test_episodes_of_one_thread_are_shown_together(service: Service, user: str) -> None:
+    with service.http() as client, service.http(service.foreign_key) as foreign:
+        import_a_move(client, user)
+        first, lentils, second = (m["id"] for m in memories(client, user, kind="episodic"))
+        path = f"/v1/users/{user}/episodes/{first}/thread"
+        older, newer = client.get(path).json()["data"]
+        assert [older["episode"]["id"], newer["episode"]["id"]] == [first, second]
+        assert older["links"] == []
+        assert [(link["episode"], link["related"]) for link in newer["links"]] == [(second, first)]
+        assert "Linden" in newer["links"][0]["shared"]
+        then = client.get(path, params={"as_of": "2026-02-01T00:00:00Z"}).json()["data"]
+        assert [entry["episode"]["id"] for entry in then] == [first]
+        alone = client.get(f"/v1/users/{user}/episodes/{lentils}/thread").json()["data"]
+        assert [entry["episode"]["id"] for entry in alone] == [lentils]
+        assert foreign.get(path).status_code == 404
+        assert client.get(f"/v1/users/{user}/episodes/nothing/thread").status_code == 404
+        schema = httpx.get(f"{service.url}/openapi.json").json()
+        thread = schema["paths"]["/v1/users/{user}/episodes/{episode_id}/thread"]["get"]
+        shape = thread["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(client.get(path).json(), {**shape, "components": schema["components"]})
+
+
+def test_a_search_says_which_episode_came_by_a_link(service: Service, user: str) -> None:
+    with service.http() as client:
+        import_a_move(client, user)
+        both = {hit["item"]["id"]: hit for hit in search_episodes(client, user, "lentils lemon balcony")}
+        linked = [hit["link"] for hit in both.values() if "link" in hit]
+        assert len(both) == 3 and len(linked) == 1
+        assert {linked[0]["episode"], linked[0]["related"]} <= set(both)
+        assert "Linden" in linked[0]["shared"]
+
+
+def search_episodes(client: httpx.Client, user: str, query: str) -> list[dict]:
+    return client.post(f"/v1/users/{user}/memories/search", json={"query": query}).json()["episodic"]
+
+
 def test_foreign_ids_are_not_found(service: Service, user: str) -> None:
     with service.http() as client, service.http(service.foreign_key) as foreign:
         import_all(client, user)

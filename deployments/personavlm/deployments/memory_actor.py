@@ -37,6 +37,7 @@ from personavlm.memory_store import (
     Profile,
     SearchRequest,
     SearchResult,
+    ThreadEntry,
     TimelineEntry,
     Turn,
     TurnDraft,
@@ -202,6 +203,9 @@ class MemoryActor(Keeping):
 
     async def history(self, user: UserKey, memory_id: str) -> tuple[AnyMemory, ...]:
         return await asyncio.to_thread(self._of(user).history, user, memory_id)
+
+    async def thread(self, user: UserKey, episode_id: str, as_of: AsOf | None) -> tuple[ThreadEntry, ...]:
+        return await asyncio.to_thread(self._of(user).linker.thread, user, episode_id, as_of=as_of)
 
     async def delete_memory(self, user: UserKey, memory_id: str) -> None:
         await asyncio.to_thread(self._delete_memory, user, memory_id)

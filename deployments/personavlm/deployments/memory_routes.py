@@ -23,13 +23,14 @@ from personavlm.deployments.resources import (
     TurnsRequest,
 )
 from personavlm.deployments.services import Caller, PathUser, Services, SharedServices, require_replay
-from personavlm.deployments.trace import hit_json, memory_json, profile_json, turn_json
+from personavlm.deployments.trace import hit_json, memory_json, profile_json, thread_json, turn_json
 from personavlm.deployments.views import (
     Deleted,
     MemoryList,
     MemoryView,
     ProfileView,
     SearchView,
+    ThreadView,
     Timeline,
     TurnView,
 )
@@ -146,6 +147,15 @@ async def history(user: PathUser, memory_id: str, shared: SharedServices) -> dic
     """All versions of one memory, oldest first."""
     versions = await shared.memory.home(user).call("history", memory_id)
     return {"data": [memory_json(version) for version in versions]}
+
+
+@router.get("/v1/users/{user}/episodes/{episode_id}/thread", response_model=ThreadView, **AS_STORED)
+async def thread(
+    user: PathUser, episode_id: str, shared: SharedServices, as_of: AwareDatetime | None = None
+) -> dict[str, Any]:
+    """An episode among those of the same thread, oldest first, now or as known on the timeline `as_of`."""
+    at = AsOf(as_of) if as_of else None
+    return thread_json(await shared.memory.home(user).call("thread", episode_id, at))
 
 
 @router.delete("/v1/users/{user}/memories/{memory_id}", response_model=Deleted)

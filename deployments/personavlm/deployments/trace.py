@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from personavlm.deployments.api import Evidence, Trace, TraceStep, TraceWindow
 from personavlm.deployments.events import Done, Found
-from personavlm.memory_store import TRAITS, AnyMemory, Hit, Profile, Turn
+from personavlm.memory_store import TRAITS, AnyMemory, EpisodeLink, Hit, Profile, ThreadEntry, Turn
 from personavlm.platform.agent.descriptors import descriptors
 from personavlm.platform.agent.types import StepTrace
 
@@ -68,7 +69,23 @@ def turn_json(turn: Turn) -> dict[str, Any]:
 def hit_json(hit: Hit) -> dict[str, Any]:
     """A search hit: score, whether it lies outside the window, and the memory or turn."""
     item = turn_json(hit.item) if isinstance(hit.item, Turn) else memory_json(hit.item)
-    return {"score": round(hit.score, 4), "outside_window": hit.outside_window, "item": item}
+    found = {"score": round(hit.score, 4), "outside_window": hit.outside_window, "item": item}
+    return found | ({"link": link_json(hit.link)} if hit.link else {})
+
+
+def link_json(link: EpisodeLink) -> dict[str, Any]:
+    """Two episodes of one thread, and what both speak of."""
+    return {name: getattr(link, name) for name in ("episode", "related", "shared", "score")}
+
+
+def thread_json(thread: Iterable[ThreadEntry]) -> dict[str, Any]:
+    """The episodes of a thread, each with its links to older ones."""
+    return {
+        "data": [
+            {"episode": memory_json(entry.episode), "links": [link_json(link) for link in entry.links]}
+            for entry in thread
+        ]
+    }
 
 
 def traits_json(profile: Profile) -> dict[str, float]:

@@ -60,16 +60,42 @@ class TurnView(BaseModel):
     utc_offset_minutes: int
 
 
+class LinkView(BaseModel):
+    """Two episodes of one thread, `related` being the older: both speak of what is `shared`."""
+
+    episode: str
+    related: str
+    shared: list[str]
+    score: float
+
+
 class HitView(BaseModel):
-    """Something found. Scores compare within one kind only."""
+    """Something found. Scores compare within one kind only.
+
+    An episode with a `link` came along with the one at its other end.
+    """
 
     score: float
     outside_window: bool
     item: TurnView | MemoryView
+    link: LinkView | None = None
 
 
 class MemoryList(BaseModel):
     data: list[MemoryView]
+
+
+class ThreadEpisode(BaseModel):
+    """An episode, and its links to older ones of the thread."""
+
+    episode: MemoryView
+    links: list[LinkView]
+
+
+class ThreadView(BaseModel):
+    """Episodes of one thread, oldest first."""
+
+    data: list[ThreadEpisode]
 
 
 class SearchView(BaseModel):
