@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from personavlm.deployments import chat_routes, error_replies, memory_routes
+from personavlm.deployments import chat_routes, error_replies, lifecycle_routes, memory_routes
 from personavlm.deployments.api import ErrorReply
 from personavlm.deployments.console import router as console_router
 from personavlm.deployments.images import ImagePolicy
@@ -65,6 +65,7 @@ def build_app(services: Services, max_body_bytes: int) -> FastAPI:
     error_replies.install(app)
     app.include_router(chat_routes.router)
     app.include_router(memory_routes.router)
+    app.include_router(lifecycle_routes.router)
     app.include_router(console_router())
 
     @app.get("/healthz")
