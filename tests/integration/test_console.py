@@ -211,6 +211,27 @@ def test_memories_are_filtered_searched_and_deleted(page: Page, service: Service
     expect(entry).to_have_count(0)
 
 
+def test_an_episode_leads_to_others_of_its_thread(page: Page, service: Service, user: str) -> None:
+    said = [
+        "A flat in Linden Street, it has a balcony.",
+        "The flat in Linden Street is ours, balcony and all!",
+    ]
+    turns = [recorded(str(i), f"2026-05-{4 + 9 * i:02}T08:00:00+02:00", text) for i, text in enumerate(said)]
+    with service.http() as client:
+        client.post("/v1/turns", json={"user": user, "turns": turns}).raise_for_status()
+        close = {"now": "2026-05-20T00:00:00+02:00"}
+        client.post(f"/v1/users/{user}/sessions/close", json=close).raise_for_status()
+    sign_in(page, service, user)
+    page.get_by_role("radio", name="Episodic").check()
+    page.locator("#timeline .entry", has_text="is ours").click()
+    thread = page.locator("#memory .thread")
+    expect(thread.get_by_role("listitem")).to_have_count(1)
+    thread.get_by_role("button", name="it has a balcony").click()
+    expect(page.locator("#memory .memory-text").first).to_contain_text("it has a balcony")
+    expect(thread).to_contain_text("shares")
+    expect(thread).to_contain_text("Linden")
+
+
 def test_dates_bound_the_timeline(page: Page, service: Service, remembered: str) -> None:
     sign_in(page, service, remembered)
     page.get_by_label("From", exact=True).fill("2026-05-10")

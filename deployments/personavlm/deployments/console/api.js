@@ -116,6 +116,11 @@ export class Api {
     return (await this.#json(`${this.home}/memories/${encodeURIComponent(id)}/history`)).data;
   }
 
+  /** Episodes of one thread, oldest first, each as `{episode, links}` with its links to older ones. */
+  async thread(id) {
+    return (await this.#json(`${this.home}/episodes/${encodeURIComponent(id)}/thread`)).data;
+  }
+
   async remove(id) {
     await this.#fetch(`${this.home}/memories/${encodeURIComponent(id)}`, { method: "DELETE" });
   }

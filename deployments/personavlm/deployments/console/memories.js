@@ -174,6 +174,7 @@ export class Timeline {
       entry.note,
       time(entry.time),
       entry.outside && "outside the window",
+      entry.linked && "same thread as a result",
       entry.until && `until ${date(entry.until)}`,
     ];
     return element(
@@ -208,8 +209,8 @@ const within = (entries, { start, end }) =>
 /** Hits of every kind as entries; a memory found both by words and by image counts once. */
 function hits({ semantic, episodic, procedural, visual, turns }) {
   const entries = new Map();
-  for (const { item, outside_window: outside } of [...semantic, ...episodic, ...procedural, ...visual, ...turns]) {
-    entries.set(item.id, { ...(item.kind === "turn" ? fromTurn(item) : fromMemory(item)), outside });
+  for (const { item, outside_window: outside, link } of [...semantic, ...episodic, ...procedural, ...visual, ...turns]) {
+    entries.set(item.id, { ...(item.kind === "turn" ? fromTurn(item) : fromMemory(item)), outside, linked: Boolean(link) });
   }
   return [...entries.values()];
 }

@@ -46,9 +46,9 @@ export function memoryDialog(api, { lookUp, removed }) {
         return;
       }
       const versions = await api.history(entry.id);
-      const turns = await turnsBehind(api, versions, lookUp);
+      const [turns, related] = await Promise.all([turnsBehind(api, versions, lookUp), threadOf(api, versions.at(-1))]);
       const find = (id) => turns.get(id) ?? lookUp(id);
-      if (shown === entry) body.replaceChildren(...memory(api, versions, find, open));
+      if (shown === entry) body.replaceChildren(...memory(api, versions, find, open), thread(related, entry.id, open));
     } catch (error) {
       body.replaceChildren(element("p", { class: "problem", role: "alert" }, error.message));
     }
@@ -67,6 +67,10 @@ async function turnsBehind(api, versions, lookUp) {
   const pages = await Promise.all(windows.map((window) => api.timeline({ ...window, limit: MOST_TURNS })));
   return new Map(pages.flat().map((entry) => [entry.id, entry]));
 }
+
+/** The thread of an episode that holds. */
+const threadOf = (api, { kind, id, valid_to: ended, deleted }) =>
+  kind === "episodic" && !ended && !deleted ? api.thread(id) : [];
 
 const shorten = (text) => (text.length > 120 ? `${text.slice(0, 117)}…` : text);
 
@@ -132,4 +136,23 @@ function evidence(ids, lookUp, open) {
     list.append(element("li", {}, source));
   }
   return element("div", {}, element("p", { class: "muted" }, "From what you said:"), list);
+}
+
+/** The episodes of a thread but for the one shown, each with what it shares with older ones. */
+function thread(related, id, open) {
+  if (related.length < 2) return "";
+  const list = element("ol", { class: "evidence" });
+  for (const { episode, links } of related.filter(({ episode }) => episode.id !== id)) {
+    const entry = { id: episode.id, kind: "episodic", time: episode.event_time, text: episode.text };
+    const shared = [...new Set(links.flatMap((link) => link.shared))].join(", ");
+    list.append(
+      element(
+        "li",
+        {},
+        element("button", { type: "button", class: "link", onclick: () => open(entry) }, entry.text),
+        element("p", { class: "hint" }, [moment(entry.time), shared && `shares ${shared}`].filter(Boolean).join(" · ")),
+      ),
+    );
+  }
+  return element("section", { class: "thread" }, element("h3", {}, "The same thread"), list);
 }
