@@ -51,13 +51,16 @@ class JournalWriter:
         self._thread.start()
 
     def _replay(self) -> None:
-        """Take up what an earlier process acknowledged and did not get into the tables."""
+        """Take up what an earlier process acknowledged and did not drop from the journal.
+
+        What the tables have of it already is taken up too: the next flush then drops it. An entry that
+        stayed would come back to life once an erasure has taken its row, and the last ``seq``, away.
+        """
         for entry in self._journal.entries():
             self._seq = max(self._seq, entry.seq)
-            if entry.seq > self._stored[entry.table]:
-                write = Write(entry.table, entry.uid, (), entry.payload, entry.seq)
-                rows = table_of([write], self._fence.epoch, self._tables[entry.table].schema).to_pylist()
-                self._tail.extend([replace(write, rows=rows)], reserved=False)
+            write = Write(entry.table, entry.uid, (), entry.payload, entry.seq)
+            rows = table_of([write], self._fence.epoch, self._tables[entry.table].schema).to_pylist()
+            self._tail.extend([replace(write, rows=rows)], reserved=False)
 
     def write(self, writes: Sequence[Write]) -> None:
         """Return once the journal has them on the disk; at once for derived data."""
@@ -107,6 +110,8 @@ class JournalWriter:
             for name, own in by_table.items():
                 self._add(name, own)
                 self._stored[name] = own[-1].seq
+            for name in {write.table for write in writes}:
+                self._tables[name].sync()  # an earlier attempt may have added rows and got no further
             last = writes[-1].seq
             self._journal.drop_through(last)
             self._tail.drop_through(last)

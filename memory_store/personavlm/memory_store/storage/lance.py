@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -59,6 +60,7 @@ class LanceTable:
         self._writer = Lock()
         self._gate = Gate()
         self._unsorted = 0  # rows added since the last rewrite, as far as this process knows
+        self._flushed = True
 
     @classmethod
     def open(cls, connection: Any, name: str, schema: pa.Schema, folder: Path | None) -> Self:  # noqa: ANN401
@@ -95,7 +97,7 @@ class LanceTable:
 
     def add(self, rows: pa.Table) -> None:
         """Commit the rows in one step, all or none; on a local disk they outlive a loss of power."""
-        with self._writer:
+        with self._change():
             self._table.add(rows, **_ENCRYPTED_VECTORS)
             self._unsorted += rows.num_rows
             self._sync()
@@ -138,7 +140,7 @@ class LanceTable:
 
         New files are flushed before the old ones that they replace may go.
         """
-        with self._writer:
+        with self._change():
             self._table.optimize(cleanup_older_than=NO_VERSION_YET)
             self._sync()
             self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
@@ -155,7 +157,7 @@ class LanceTable:
         file of it is gone afterwards, so nothing of those rows is left on the disk. Appends wait; reads
         wait for the last step only.
         """
-        with self._writer:
+        with self._change():
             order = self._table.search().select(["uid", "seq"]).with_row_id(True).limit(None).to_arrow()
             leave = self._table.search().where(without).select(["seq"]).with_row_id(True).limit(None)
             left_out = leave.to_arrow()["_rowid"]
@@ -166,10 +168,20 @@ class LanceTable:
             )
             self._table.create_index("uid", config=BTree(), replace=True)
             self._sync()
-            with self._gate.exclusive():
-                self._forget_versions()
+            self._forget_versions()
             self._unsorted = 0
             return len(left_out)
+
+    def forget_versions(self) -> None:
+        """Remove every older version, and every file that no version refers to."""
+        with self._change():
+            self._forget_versions()
+
+    def sync(self) -> None:
+        """Flush what an earlier call wrote and could not flush."""
+        with self._writer:
+            if not self._flushed:
+                self._sync()
 
     def _in_order(self, row_ids: list[int]) -> pa.RecordBatchReader:
         def batches() -> Iterator[pa.RecordBatch]:
@@ -180,14 +192,22 @@ class LanceTable:
         return pa.RecordBatchReader.from_batches(self._schema, batches())
 
     def _forget_versions(self) -> None:
-        with warnings.catch_warnings():
+        with self._gate.exclusive(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it warns of readers: the gate keeps them out
             self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
         self._sync()
 
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One at a time. What it writes is not durable before ``_sync``, should it not get that far."""
+        with self._writer:
+            self._flushed = False
+            yield
+
     def _sync(self) -> None:
         if self._files:
             self._files.sync()
+        self._flushed = True
 
 
 def _existing(connection: Any, name: str) -> Any | None:  # noqa: ANN401

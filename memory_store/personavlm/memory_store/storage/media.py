@@ -66,10 +66,19 @@ class MediaFolder:
         for key in _keys(user, sha256):
             self._objects.delete(key)
 
-    def delete_user(self, user: UserKey) -> None:
-        """Remove all images of a user."""
-        for key, _ in list(self._objects.list(_folder(user))):
+    def delete_user(self, user: UserKey) -> int:
+        """Remove all images of a user; how many."""
+        return self._delete_all(_folder(user))
+
+    def delete_tenant(self, tenant: str) -> int:
+        """Remove all images of all users of a tenant; how many."""
+        return self._delete_all(_tenant_folder(tenant))
+
+    def _delete_all(self, folder: str) -> int:
+        keys = [key for key, _ in self._objects.list(folder)]
+        for key in keys:
             self._objects.delete(key)
+        return len(keys)
 
     def usage(self, user: UserKey) -> int:
         """Stored bytes of a user's images."""

@@ -173,7 +173,11 @@ class Shard:
         return UserState(records, SearchIndex(self.text_encoder.dim, *vectors))
 
     def maintain(self) -> None:
-        """Compact every table that has come to many pieces, sort those that have grown a lot."""
+        """Compact every table that has come to many pieces, sort those that have grown a lot.
+
+        LostEpochError: files of versions that this process does not know would be taken for refuse.
+        """
+        self._fence.check()
         for table in self.tables.values():
             if table.mostly_unsorted():
                 table.rewrite()
@@ -184,11 +188,16 @@ class Shard:
         """Remove rows for good, by SQL condition for each table; how many of each table.
 
         Everything written before must have been flushed. Afterwards no file holds anything of them.
+        LostEpochError.
         """
+        self._fence.check()
         removed = {}
         for name, condition in conditions.items():
-            if self.tables[name].count(condition):
-                removed[name] = self.tables[name].rewrite(without=condition)
+            table = self.tables[name]
+            if table.count(condition):
+                removed[name] = table.rewrite(without=condition)
+            else:  # an earlier attempt, or a write that was cut short, may have left files that have some
+                table.forget_versions()
         self.writer.purge()
         return removed
 
@@ -203,7 +212,11 @@ def _writer(
             raise ValueError("durability 'journal' needs a local folder; use 'commit' for object storage")
         return JournalWriter(journal, tables, stored, fence, settings.tail_rows)
     if journal and journal.exists():  # from before durability was set to commit
-        JournalWriter(journal, tables, stored, fence, settings.tail_rows).close()
+        earlier = JournalWriter(journal, tables, stored, fence, settings.tail_rows)
+        try:
+            earlier.flush()  # or fail: what stayed in the journal nobody would read again
+        finally:
+            earlier.close()
         stored = {name: table.last_seq() for name, table in tables.items()}
     fence.record({name: seq + 1 for name, seq in stored.items()})
     return CommitWriter(tables, stored, fence)
