@@ -15,8 +15,8 @@ from contextlib import closing
 from pathlib import Path
 
 from personavlm.memory_store.storage.lance import connect
-from personavlm.memory_store.storage.tables import RECORDS, arrow_table
-from personavlm.memory_store.storage.writes import rows_of
+from personavlm.memory_store.storage.tables import RECORDS
+from personavlm.memory_store.storage.writes import Write, table_of
 from tests.benchmarks.crash_parts.ledger import Event, Ledger
 
 _HEADER, _FRAME_HEADER = 32, 24
@@ -77,7 +77,7 @@ def tear_log(folder: Path, ledger: Ledger, chance: random.Random) -> bool:
 
 def event_of(table: str, payload: bytes) -> Event:
     """The acknowledgement that follows this entry."""
-    row = json.loads(payload)[0]
+    row = json.loads(payload.splitlines()[0])
     if table == "turns":
         return "turn", row["user"], int(row["client_id"])
     what = "fact" if table == "semantic" else table
@@ -91,14 +91,13 @@ def tear_table(folder: Path, part: str, tear: Tear) -> bool:
     for name in sorted({table for table, _ in waiting.values()}):
         table = connection.open_table(name)
         stored = set(table.search().select(["seq"]).limit(None).to_arrow()["seq"].to_pylist())
-        rows = [
-            row | {"epoch": 0, "seq": seq}
+        writes = [
+            Write(name, "", (), payload, seq)
             for seq, (owner, payload) in sorted(waiting.items())
             if owner == name and seq > max(stored, default=0)
-            for row in rows_of(payload, RECORDS[name])
         ]
-        if rows:
-            table.add(arrow_table(rows, RECORDS[name]))
+        if writes:
+            table.add(table_of(writes, 0, RECORDS[name]))
             path = _newest(folder / f"{name}.lance", part)
             path.write_bytes(tear(path.read_bytes()))
             return True
