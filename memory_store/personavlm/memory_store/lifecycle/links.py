@@ -26,13 +26,8 @@ MOST_SHARED = 6
 EPISODES_ELSEWHERE = 10
 """As if so many more episodes spoke of other matters: in a short history nothing would be rare."""
 
-# Fitted by logistic regression on planted matters (tests/unit/memory_store/planted_threads.py).
-NAME_WEIGHT = 7.8
-KEYWORD_WEIGHT = 6.8
-"""Of a term among the keywords of both."""
-HALF_KEYWORD_WEIGHT = 3.8
-"""Of a term among the keywords of one, in the text of the other."""
-COSINE_WEIGHT = 6.1
+# Weights of `features`, fitted by tests/benchmarks/fit_links.py on planted matters.
+HALF_KEYWORDS, KEYWORDS, NAMES, COSINE = 3.8, 6.8, 7.8, 6.1
 BIAS = -5.1
 USUAL_COSINE = 0.2
 """Of two episodes by MiniLM: taken where a vector is missing."""
@@ -113,33 +108,50 @@ def relations(new: Mentions, older: Sequence[Mentions], cosines: Sequence[float]
 
     ``cosines`` (n,) of the texts' vectors, NaN where there is none. Rarity is that among these episodes.
     """
-    counts = Counter(term for each in (new, *older) for term in each.words)
-    every = len(older) + 1 + EPISODES_ELSEWHERE
-    rarity = {term: log(every / counts[term]) / log(every) for term in new.words}
+    rarity = rarities(new, older)
     found = [
-        _relation(position, new, old, rarity, cosine)
+        Relation(position, _evidence(new, old, rarity), _score(features(new, old, rarity, cosine)))
         for position, (old, cosine) in enumerate(zip(older, cosines, strict=True))
     ]
     strong = [each for each in found if each.shared and each.score >= THRESHOLD]
     return sorted(strong, key=lambda each: (-each.score, -each.position))[:MOST_LINKS]
 
 
-def _relation(
-    position: int, new: Mentions, old: Mentions, rarity: Mapping[str, float], cosine: float
-) -> Relation:
-    weights = {term: _weight(term, new, old) for term in new.words if term in old.words}
-    strength = BIAS + COSINE_WEIGHT * (USUAL_COSINE if isnan(cosine) else cosine)
-    strength += sum(weight * rarity[term] ** 2 for term, weight in weights.items())
-    evidence = [term for term, weight in weights.items() if weight]
-    score = round(1 / (1 + exp(-strength)), 4)
-    return Relation(position, _readable(evidence, new.words, rarity), score)
+def rarities(new: Mentions, older: Sequence[Mentions]) -> dict[str, float]:
+    """Of each term of the new episode, near 1 where no other speaks of it, near 0 where all do."""
+    counts = Counter(term for each in (new, *older) for term in each.words)
+    every = len(older) + 1 + EPISODES_ELSEWHERE
+    return {term: log(every / counts[term]) / log(every) for term in new.words}
 
 
-def _weight(term: str, new: Mentions, old: Mentions) -> float:
+def features(
+    new: Mentions, old: Mentions, rarity: Mapping[str, float], cosine: float
+) -> tuple[float, float, float, float]:
+    """The squared rarities of what both speak of, summed: terms among the keywords of one, those among the
+    keywords of both, names; and the cosine."""
+    sums = [0.0] * 4
+    for term in new.words:
+        if term in old.words:
+            sums[_rank(term, new, old)] += rarity[term] ** 2
+    return sums[1], sums[2], sums[3], USUAL_COSINE if isnan(cosine) else cosine
+
+
+def _score(of: tuple[float, float, float, float]) -> float:
+    weights = (HALF_KEYWORDS, KEYWORDS, NAMES, COSINE)
+    strength = BIAS + sum(weight * value for weight, value in zip(weights, of, strict=True))
+    return round(1 / (1 + exp(-strength)), 4)
+
+
+def _rank(term: str, new: Mentions, old: Mentions) -> int:
+    """3 for a name; else among how many of the two episodes' keywords the term is."""
     if term in new.capitals and term in old.capitals and (term in new.names or term in old.names):
-        return NAME_WEIGHT
-    keyword = (term in new.keywords) + (term in old.keywords)
-    return (0.0, HALF_KEYWORD_WEIGHT, KEYWORD_WEIGHT)[keyword]
+        return 3
+    return (term in new.keywords) + (term in old.keywords)
+
+
+def _evidence(new: Mentions, old: Mentions, rarity: Mapping[str, float]) -> tuple[str, ...]:
+    shared = (term for term in new.words if term in old.words and _rank(term, new, old))
+    return _readable(shared, new.words, rarity)
 
 
 def _readable(
