@@ -124,6 +124,10 @@ class Shard:
         self.writer.close()
         self._fence.release()
 
+    def check_writer(self) -> None:
+        """LostEpochError when another process writes the shard now."""
+        self._fence.check()
+
     def append(self, user: UserKey, table: str, rows: Sequence[Row], *, kept: bool = True) -> None:
         """Store the rows of one user, all or none. They are durable on return, derived data excepted."""
         self.append_all([(user, rows)], table, kept=kept)
