@@ -24,8 +24,9 @@ from personavlm.memory_store import (
     Vectors,
     Window,
 )
-from personavlm.memory_store.lifecycle.linker import MOST_EPISODES
+from personavlm.memory_store.lifecycle.linker import MOST_EPISODES, thread_of
 from personavlm.memory_store.lifecycle.links import MOST_LINKS, THRESHOLD, mentions
+from personavlm.memory_store.working_set import WorkingSet
 from tests.unit.memory_store.encoders import WordEncoder, open_store
 from tests.unit.memory_store.planted_threads import measure, plant
 from tests.unit.memory_store.steps import day, ids, say
@@ -210,6 +211,30 @@ def test_a_thread_is_bounded(store: MemoryStore, user: UserKey) -> None:
     assert all(one.episode.event_time < two.episode.event_time for one, two in pairwise(thread))
 
 
+def test_only_sure_links_are_followed_on_and_on() -> None:
+    episodes = plant("fitted", 0).episodes[:5]
+    records = WorkingSet()
+    records.add_memories(EPISODIC, episodes[0].source, episodes)
+    for older, newer, score in zip(episodes, episodes[1:], (0.9, 0.9, 0.7, 0.9), strict=False):
+        records.add_link(
+            EpisodeLink(
+                episode=newer.id,
+                related=older.id,
+                shared=("Porto",),
+                score=score,
+                source="session:1",
+                event_time=newer.event_time,
+                recorded_at=newer.recorded_at,
+            )
+        )
+
+    def thread(number: int) -> list[int]:
+        ids = [each.id for each in episodes]
+        return [ids.index(entry.episode.id) for entry in thread_of(records, ids[number], None)]
+
+    assert [thread(number) for number in range(5)] == [[0, 1, 2], [0, 1, 2], [0, 1, 2, 3], [2, 3, 4], [3, 4]]
+
+
 def test_a_link_is_known_when_the_newer_episode_is(store: MemoryStore, user: UserKey) -> None:
     first, _, second, _, third = flat(store, user)
     then = store.linker.thread(user, first.id, as_of=AsOf(day(30)))
@@ -258,7 +283,7 @@ def test_what_a_link_brings_obeys_window_exclusion_and_time(store: MemoryStore, 
 
 def test_an_episode_that_was_deleted_is_not_followed(store: MemoryStore, user: UserKey) -> None:
     first, _, second, _, third = flat(store, user)
-    store.apply(user, EPISODIC, "user:1", [Delete(first.id, day(90), "wrong")])
+    store.apply(user, EPISODIC, "user:1", [Delete(first.id, day(400), "wrong")])
     successor = Add("Superseded.", day(91), first.evidence, supersedes=second.id)
     store.apply(user, EPISODIC, "user:2", [successor])
     assert [entry.episode for entry in store.linker.thread(user, third.id)] == [third]
