@@ -24,9 +24,10 @@ class Admission:
 
     @contextmanager
     def shut(self, who: UserKey | str) -> Iterator[None]:
-        """Serve a user, or a tenant by name, to nobody until the block ends. BusyError if so already."""
+        """Serve a user, or a tenant by name, to nobody until the block ends. BusyError if so already, be it
+        a user of the tenant or the tenant of the user."""
         with self._lock:
-            if who in self._shut:
+            if any(_overlap(who, other) for other in self._shut):
                 raise BusyError("this user's memory is being erased or moved already; try again in a moment")
             self._shut = self._shut | {who}
         try:
@@ -34,3 +35,12 @@ class Admission:
         finally:
             with self._lock:
                 self._shut = self._shut - {who}
+
+
+def _overlap(one: UserKey | str, other: UserKey | str) -> bool:
+    """Whether they are the same, or one is a user of the other."""
+    if isinstance(one, UserKey) == isinstance(other, UserKey):
+        return one == other
+    return (one.tenant if isinstance(one, UserKey) else one) == (
+        other.tenant if isinstance(other, UserKey) else other
+    )

@@ -22,14 +22,18 @@ class UserState:
     records: WorkingSet
     index: SearchIndex
     index_bytes: int = field(init=False)
+    indexed: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self.index_bytes = self.index.nbytes
 
     def refresh(self) -> None:
         """Let the index take in what is new among the records."""
-        self.index.refresh(self.records)
-        self.index_bytes = self.index.nbytes  # measured here, where it grows: it takes a while
+        known = len(self.records.turns), len(self.records.versions_log)
+        if known != self.indexed:
+            self.index.refresh(self.records)
+            self.index_bytes = self.index.nbytes  # measured here, where it grows: it takes a while
+            self.indexed = known
 
     @property
     def nbytes(self) -> int:

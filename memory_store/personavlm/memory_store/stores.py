@@ -1,20 +1,26 @@
 """The shards of one store that a process is home to, and moving buckets between shards while they serve.
 
-A move of one bucket takes five steps, each safe to repeat:
+A move of buckets takes five steps, each safe to repeat:
 
-1. the map says that the bucket is moving; from the moment that its old home has read that (``reload``),
-   nobody is served from the bucket, and every write that was acknowledged is in what follows;
-2. the old home gives out the bucket's users, one archive each;
+1. the map says that they are moving; from the moment that their old home has read that (``reload``),
+   nobody of them is served, and every write that was acknowledged is in what follows;
+2. the old home gives out their users, one archive each;
 3. the new home takes them in, in place of what a broken attempt left;
 4. the map names the new home; once both have read it, the users are served again;
-5. the old home erases what it still has of them.
+5. the old home drops what it still has of them, and the map says so.
+
+Each home does its part only while its own map says that this is the time for it: of two movers at work, be
+it by mistake, none can undo what the other finished. Nor is anything erased for users on the move.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 from personavlm.memory_store.errors import BusyError, MovedError
 from personavlm.memory_store.records import UserKey
+from personavlm.memory_store.storage.gate import Gate
 from personavlm.memory_store.storage.layout import Layout, LayoutFile, bucket_of
 from personavlm.memory_store.store import MemoryStore
 
@@ -34,6 +40,7 @@ class Stores:
         self._file, self._open_shard, self._mine = file, open_shard, mine
         self._stores: dict[int, MemoryStore] = {}
         self._lock = Lock()
+        self._steps = Gate()  # what goes on by the map, and the map being exchanged
         self._layout = file.load(shards)
         self._open()
 
@@ -44,7 +51,7 @@ class Stores:
 
     def reload(self) -> Layout:
         """Read the map anew, open shards that it adds; on return no call of an older map is under way."""
-        with self._lock:
+        with self._lock, self._steps.exclusive():
             self._layout = self._file.load(self._layout.shards)
             self._open()
         for store in self.all():
@@ -107,6 +114,60 @@ class Stores:
             for user in users(store)
             if layout.shard_of(user) == shard and bucket_of(user) not in layout.moving
         )
+
+    # moving buckets, and what must not happen meanwhile
+
+    def census(self) -> Counter[int]:
+        """How many users each bucket has whose home is here."""
+        return Counter(map(bucket_of, self.users()))
+
+    def users_in(self, shard: int, buckets: Collection[int]) -> list[UserKey]:
+        """Everyone of these buckets of whom the shard holds records."""
+        return list(self.shard(shard).transfer.users_in(buckets))
+
+    def take_out(self, shard: int, user: UserKey) -> bytes:
+        """The archive of a user who is to leave the shard. MovedError unless he is on the move."""
+        with self._steps.shared():
+            bucket = bucket_of(user)
+            if self._layout.home[bucket] != shard or bucket not in self._layout.moving:
+                raise MovedError(f"bucket {bucket} does not leave shard {shard}")
+            return self.shard(shard).transfer.take_out(user)
+
+    def take_in(self, shard: int, user: UserKey, archive: bytes) -> None:
+        """Store a user who comes to the shard, in place of what it has of him. MovedError unless he comes."""
+        with self._steps.shared():
+            bucket = bucket_of(user)
+            if self._layout.moving.get(bucket) != shard:
+                raise MovedError(f"bucket {bucket} does not come to shard {shard}")
+            self.shard(shard).transfer.take_in(user, archive)
+
+    def let_go(self, shard: int, buckets: Collection[int]) -> None:
+        """Drop what the shard has of buckets that left it. MovedError if one did not."""
+        with self._steps.shared():
+            layout = self._layout
+            for bucket in buckets:
+                if shard in (layout.home[bucket], layout.moving.get(bucket)):
+                    raise MovedError(f"bucket {bucket} has not left shard {shard}")
+            self.shard(shard).transfer.let_go(buckets)
+
+    @contextmanager
+    def settled(self, user: UserKey) -> Iterator[MemoryStore]:
+        """The user's home, which holds all that there is of him, and stays it until the block ends.
+
+        BusyError while he moves, or while something of him is left where he was.
+        """
+        with self._steps.shared():
+            if bucket_of(user) in self._layout.moving.keys() | self._layout.left.keys():
+                raise BusyError("this user's memory is moving to another shard; try again in a moment")
+            yield self.of(user)
+
+    @contextmanager
+    def all_settled(self) -> Iterator[tuple[MemoryStore, ...]]:
+        """Every shard that is open here; nobody moves until the block ends. BusyError while anybody does."""
+        with self._steps.shared():
+            if self._layout.moving or self._layout.left:
+                raise BusyError("memory is moving between shards; try again later")
+            yield self.all()
 
     def close(self) -> None:
         """Close every shard."""

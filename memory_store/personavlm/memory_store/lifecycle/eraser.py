@@ -2,14 +2,15 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 from personavlm.memory_store.admission import Admission
 from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.errors import DamagedError, NotFoundError
 from personavlm.memory_store.lifecycle.erasure import (
+    Owner,
     Plan,
     Receipt,
     Scope,
@@ -50,24 +51,29 @@ class Eraser:
 
     def erase_user(self, user: UserKey, scope: Scope = "user") -> Receipt:
         """Everything of one user."""
-        with self._shut(user):
-            return self._carry_out(Plan.of_user(_new_id(), user, self._clock(), scope))
+        with self.shut([user]):
+            return self.carry_out(Plan.of_user(new_id(), user, self._clock(), scope))
+
+    def erase_users(self, users: Sequence[UserKey], scope: Scope) -> Receipt:
+        """Everything of several users, each table rewritten once. The receipt names none of them."""
+        with self.shut(users):
+            return self.carry_out(Plan.of_users(new_id(), users, self._clock(), scope))
 
     def erase_tenant(self, tenant: str) -> Receipt:
         """Everything of one tenant in this shard."""
-        with self._shut(tenant):
-            return self._carry_out(Plan.of_tenant(_new_id(), tenant, self._clock()))
+        with self.shut([tenant]):
+            return self.carry_out(Plan.of_tenant(new_id(), tenant, self._clock()))
 
     def erase_memory(self, user: UserKey, memory_id: str) -> Receipt:
         """One memory in all its versions, with images that belong to nothing else. NotFoundError."""
-        with self._shut(user):
+        with self.shut([user]):
             records = self._shard.load(user).records
             versions = records.versions(memory_id)
             if not versions:
                 raise NotFoundError(f"no memory {memory_id!r}")
             images = images_only_of(records, memory_id)
             plan = Plan(
-                id=_new_id(),
+                id=new_id(),
                 scope="memory",
                 tenant=user.tenant,
                 user=user.user,
@@ -76,16 +82,16 @@ class Eraser:
                 conditions=memory_conditions(user, versions[0], images),
                 images=images,
             )
-            return self._carry_out(plan)
+            return self.carry_out(plan)
 
     def erase_range(self, user: UserKey, window: Window, scope: Scope = "range") -> Receipt:
         """The turns of a window, every memory and profile that rests on one of them, and their images."""
-        with self._shut(user):
+        with self.shut([user]):
             records = self._shard.load(user).records
             turns = [turn for turn in records.turns if window.overlaps(turn.event_time, turn.event_time)]
             derived = derived_from(records, turns)
             plan = Plan(
-                id=_new_id(),
+                id=new_id(),
                 scope=scope,
                 tenant=user.tenant,
                 user=user.user,
@@ -94,7 +100,7 @@ class Eraser:
                 conditions=range_conditions(user, turns, derived),
                 images=derived.images,
             )
-            return self._carry_out(plan)
+            return self.carry_out(plan)
 
     def resume(self) -> tuple[Receipt, ...]:
         """Finish what an earlier process began."""
@@ -109,13 +115,26 @@ class Eraser:
         return tuple(sorted(own, key=lambda receipt: receipt.finished_at))
 
     @contextmanager
-    def _shut(self, who: UserKey | str) -> Iterator[None]:
-        with self._admission.shut(who):
+    def shut(self, everyone: Sequence[UserKey | str]) -> Iterator[None]:
+        """Serve these users, and tenants by name, to nobody until the block ends. BusyError."""
+        with ExitStack() as stack:
+            for who in everyone:
+                stack.enter_context(self._admission.shut(who))
             self._cache.barrier()  # whoever was admitted before has finished, and what it wrote is seen
             yield
 
-    def _carry_out(self, plan: Plan) -> Receipt:
-        self._shard.objects.create(f"{PLANS}/{plan.id}.json", plan.model_dump_json().encode())
+    def note(self, plan: Plan) -> None:
+        """Store a plan, in place of an older one of its id: unless it is dropped, it is carried out when the
+        shard is opened next."""
+        self._shard.objects.put(f"{PLANS}/{plan.id}.json", plan.model_dump_json().encode())
+
+    def drop(self, plan: Plan) -> None:
+        """Forget a plan that was noted."""
+        self._shard.objects.delete(f"{PLANS}/{plan.id}.json")
+
+    def carry_out(self, plan: Plan) -> Receipt:
+        """Erase by a plan. Nobody whose data goes may be served meanwhile. DamagedError."""
+        self.note(plan)
         return self._finish(plan)
 
     def _finish(self, plan: Plan) -> Receipt:
@@ -135,7 +154,7 @@ class Eraser:
             searched_bytes=searched.bytes,
         )
         self._shard.objects.put(f"{RECEIPTS}/{plan.id}.json", receipt.model_dump_json().encode())
-        self._shard.objects.delete(f"{PLANS}/{plan.id}.json")
+        self.drop(plan)
         return receipt
 
     def _needles(self, plan: Plan) -> Iterable[bytes]:
@@ -151,17 +170,22 @@ class Eraser:
 
     def _erase_images(self, plan: Plan) -> int:
         """How many. A tenant's go by their folder: who has rows left says nothing of who had images."""
-        media, user = self._shard.media, UserKey(plan.tenant, plan.user)
+        media = self._shard.media
         if plan.scope == "tenant":
             return media.delete_tenant(plan.tenant)
         if plan.whole:
-            return media.delete_user(user)
-        stored = {sha256 for sha256, _, _ in media.list(user)}.intersection(plan.images)
-        for sha256 in stored:
-            media.delete(user, sha256)
-        return len(stored)
+            return sum(media.delete_user(user) for user in self._users(plan))
+        erased = 0
+        for owner in plan.owners or (Owner(tenant=plan.tenant, user=plan.user, images=plan.images),):
+            stored = {sha256 for sha256, _, _ in media.list(owner.key)}.intersection(owner.images)
+            for sha256 in stored:
+                media.delete(owner.key, sha256)
+            erased += len(stored)
+        return erased
 
     def _users(self, plan: Plan) -> tuple[UserKey, ...]:
+        if plan.owners:
+            return tuple(owner.key for owner in plan.owners)
         if plan.scope != "tenant":
             return (UserKey(plan.tenant, plan.user),)
         return self._shard.directory.users_of(plan.tenant)
@@ -193,5 +217,5 @@ class Eraser:
         )
 
 
-def _new_id() -> str:
+def new_id() -> str:
     return uuid.uuid4().hex

@@ -20,11 +20,26 @@ from personavlm.memory_store.working_set import WorkingSet
 Scope = Literal["memory", "range", "user", "tenant", "retention", "move"]
 
 
+class Owner(BaseModel):
+    """One of the users of a plan that is of many, and the hashes of those of his images that go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tenant: str
+    user: str
+    images: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> UserKey:
+        """Who it is."""
+        return UserKey(self.tenant, self.user)
+
+
 class Plan(BaseModel):
     """What one erasure takes away. ``conditions`` are SQL by table; ``*`` stands for every table.
 
     ``images`` are hashes of media to delete unless a row still refers to them; where ``whole`` is set, all
-    media of its users go.
+    media of its users go. A plan of many users has them in ``owners``, and neither ``tenant`` nor ``user``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +53,7 @@ class Plan(BaseModel):
     conditions: dict[str, str]
     images: tuple[str, ...] = ()
     whole: bool = False
+    owners: tuple[Owner, ...] = ()
 
     @classmethod
     def of_user(cls, id: str, user: UserKey, now: datetime, scope: Scope = "user") -> Self:
@@ -50,6 +66,20 @@ class Plan(BaseModel):
             requested_at=now,
             conditions={"*": f"uid = {quoted(uid_of(user))}"},
             whole=True,
+        )
+
+    @classmethod
+    def of_users(cls, id: str, users: Iterable[UserKey], now: datetime, scope: Scope) -> Self:
+        """Everything of several users."""
+        users = tuple(users)
+        return cls(
+            id=id,
+            scope=scope,
+            tenant="",
+            requested_at=now,
+            conditions={"*": any_of("uid", [uid_of(user) for user in users])},
+            whole=True,
+            owners=tuple(Owner(tenant=user.tenant, user=user.user) for user in users),
         )
 
     @classmethod

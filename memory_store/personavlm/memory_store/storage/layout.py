@@ -1,10 +1,12 @@
 """Which shard is a user's home: 1,024 virtual buckets, and a map of buckets that is data.
 
-A user's bucket never changes. The map may: while a bucket moves, ``moving`` names where it goes, its users
-are served by nobody, and a crash in between is resumed or undone from what stands here.
+A user's bucket never changes. The map may: while a bucket moves, ``moving`` names where it goes and nobody
+serves its users; once it has arrived, ``left`` names the shard that still holds what it held. A crash in
+between is resumed from what stands here.
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated, Self
 
@@ -12,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from personavlm.memory_store.errors import DamagedError
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.storage.objects import ExistsError, MissingError, Objects
+from personavlm.memory_store.storage.objects import ChangedError, ExistsError, MissingError, Objects
 from personavlm.memory_store.storage.tables import uid_of
 
 BUCKETS = 1024
@@ -36,6 +38,7 @@ class Layout(BaseModel):
     shards: int = Field(ge=1, le=BUCKETS)
     home: Shards
     moving: dict[int, int] = {}
+    left: dict[int, int] = {}
 
     @classmethod
     def even(cls, shards: int) -> Self:
@@ -53,32 +56,34 @@ class Layout(BaseModel):
         return self.model_copy(update={"shards": shards})
 
     def next_moves(self) -> list[tuple[int, int]]:
-        """(bucket, shard to go to) until every shard has its share; begun moves go first."""
+        """(bucket, shard to go to) until no shard has two buckets more than another; begun moves go first."""
         moves = list(self.moving.items())
         home = list(self.home)
         for bucket, shard in moves:
             home[bucket] = shard
-        share, counts = BUCKETS // self.shards, [home.count(shard) for shard in range(self.shards)]
+        counts = [home.count(shard) for shard in range(self.shards)]
         for bucket, shard in enumerate(home):
             poorest = min(range(self.shards), key=counts.__getitem__)
-            if counts[poorest] >= share:
-                break
             if counts[shard] > counts[poorest] + 1 and bucket not in self.moving:
                 moves.append((bucket, poorest))
                 counts[shard] -= 1
                 counts[poorest] += 1
         return moves
 
-    def begin_move(self, bucket: int, shard: int) -> Self:
-        """The bucket is on its way to this shard."""
-        return self.model_copy(update={"moving": {**self.moving, bucket: shard}})
+    def begin_moves(self, moves: Mapping[int, int]) -> Self:
+        """The buckets are on their way to these shards."""
+        return self.model_copy(update={"moving": {**self.moving, **moves}})
 
-    def end_move(self, bucket: int) -> Self:
-        """The bucket has arrived."""
-        home = list(self.home)
-        home[bucket] = self.moving[bucket]
-        moving = {other: shard for other, shard in self.moving.items() if other != bucket}
-        return self.model_copy(update={"home": tuple(home), "moving": moving})
+    def end_moves(self, buckets: Iterable[int]) -> Self:
+        """The buckets, which were on their way, have arrived; where they were, something is left of them."""
+        home, moving, left = list(self.home), dict(self.moving), dict(self.left)
+        for bucket in buckets:
+            left[bucket], home[bucket] = home[bucket], moving.pop(bucket)
+        return self.model_copy(update={"home": tuple(home), "moving": moving, "left": left})
+
+    def cleared(self) -> Self:
+        """Nothing is left of any bucket where it is not at home."""
+        return self.model_copy(update={"left": {}})
 
 
 class LayoutFile:
@@ -100,7 +105,7 @@ class LayoutFile:
         """Store the new map if the old one is still there. ChangedError."""
         found, version = self._read()
         if found != old:
-            raise DamagedError("the map of buckets was changed by somebody else meanwhile: start again")
+            raise ChangedError("the map of buckets was changed by somebody else meanwhile")
         self._objects.replace(KEY, _bytes(new), version)
 
     def _read(self) -> tuple[Layout, str]:
