@@ -84,14 +84,13 @@ class FriendsTalk(Writer):
             self._echo(0.7),
             self._echo(0.3),
             self._own(beat) if self._chance(0.2) else "",
-            self._content(0.9),
-            self._content(0.5),
+            self._content(0.7),
             self._maybe(1.0 if asked else 0.0, "ask more"),
+            words=19,
         )
         if asked or self._chance(0.4):
-            self._write(
-                self._reaction(0.3), self._pick("more"), self._again(beat), self._small_talk(beat, 0.5)
-            )
+            talk = (self._pick("more"), self._again(beat), self._small_talk(beat, 0.5))
+            self._write(self._reaction(0.3), *talk, words=19)
 
     def _chat(self, beat: Beat) -> None:
         """Talk on the topic that no question asks for."""

@@ -60,12 +60,13 @@ def plan(
     """
     planned: Plan = {}
     for topic in topics:
-        chosen = sorted(rng.sample(range(sessions), min(sessions, rng.randint(4, 7))))
+        chosen = sorted(rng.sample(range(sessions), min(sessions, rng.randint(3, 5))))
         for matter in topic.matters:
             for beat in _beats(speakers[0], matter, rng, DETAILED if talk_around else 0.0):
-                planned.setdefault(rng.choice(chosen), []).append(beat)
+                session = rng.choice(chosen)
+                planned.setdefault(session, []).append(beat)
                 for mention in _mentions(beat, speakers, rng) if talk_around else ():
-                    planned.setdefault(rng.choice(chosen), []).append(mention)
+                    planned.setdefault(rng.choice((session, *chosen)), []).append(mention)
     return planned
 
 

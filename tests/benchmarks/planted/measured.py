@@ -40,11 +40,18 @@ class Measured:
         places[order] = np.arange(len(order))
         return places[self.evidence]
 
-    def query(self, weights: Weights, most: int, weight: float) -> Query:
-        """The evidence with the ``most`` texts that ``weights`` put first: what a fit learns from."""
-        first = np.argsort(-(self.signals @ weights.astype(np.float32)), kind="stable")[:most]
-        chosen = np.union1d(first, np.flatnonzero(np.isin(self.units, self.evidence)))
-        return Query(self.signals[chosen], np.isin(self.units[chosen], self.evidence), weight)
+    def query(self, off: Sequence[int], most: int, weight: float) -> Query:
+        """The evidence among ``most`` texts drawn at random: what a fit learns from.
+
+        Signals at the positions ``off`` say nothing. Texts that some weights put first would teach only
+        to mend those weights.
+        """
+        rng = np.random.default_rng(len(self.units))
+        drawn = rng.choice(len(self.units), min(most, len(self.units)), replace=False)
+        chosen = np.union1d(drawn, np.flatnonzero(np.isin(self.units, self.evidence)))
+        signals = self.signals[chosen]
+        signals[:, list(off)] = 0
+        return Query(signals, np.isin(self.units[chosen], self.evidence), weight)
 
 
 def measure(conversation: Conversation, encoder: TextEncoder) -> list[Measured]:
