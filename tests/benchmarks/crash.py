@@ -63,7 +63,6 @@ class Lives:
             place.mkdir()
             disk = Disk.make(self._folder / f"life {self._made}.img", DISK_MB) if kind.on_a_disk else None
             life = self._lives[kind.name] = Life(place, disk)
-        life.runs += 1
         return life
 
     def end(self, kind: Kind) -> None:

@@ -51,12 +51,17 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``fault`` spoils the folder of a killed store and says whether it could."""
+    """``share`` says how many of a hundred runs are of this kind."""
 
     name: str
     share: int
-    run: Callable[["Life", random.Random], Outcome]
+    work: Callable[[Life, random.Random], Outcome]
     on_a_disk: bool = False
+
+    def run(self, life: Life, chance: random.Random) -> Outcome:
+        """One more run on a store. What a store raises that does not open."""
+        life.runs += 1
+        return self.work(life, chance)
 
 
 def open_again(folder: Path, durability: str) -> MemoryStore:
