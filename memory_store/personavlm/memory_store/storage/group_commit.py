@@ -34,19 +34,41 @@ class GroupCommit(Generic[T]):
         self._committing = False
 
     def submit(self, item: T) -> None:
-        """Return once the item's group is committed; raises what its commit raised."""
+        """Return once the item's group is committed; raises what its commit raised.
+
+        Whoever is interrupted while waiting takes the item back, unless it is being committed already.
+        """
         ticket = _Ticket(item)
         with self._lock:
             self._queue.append(ticket)
             leads = not self._committing
             self._committing = True
         if not leads:
-            ticket.gate.acquire()
+            self._wait(ticket)
             leads = ticket.leads
         if leads:
             self._commit_queue(ticket)
         if ticket.error is not None:
             raise ticket.error
+
+    def _wait(self, ticket: _Ticket[T]) -> None:
+        try:
+            ticket.gate.acquire()
+        except BaseException:  # a signal in the main thread
+            with self._lock:
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
+                if ticket.leads:
+                    self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """The first of those who came meanwhile commits the next group. The lock is held."""
+        if self._queue:
+            self._queue[0].leads = True
+            self._queue[0].gate.release()
+        else:
+            self._committing = False
 
     def _commit_queue(self, own: _Ticket[T]) -> None:
         with self._lock:
@@ -57,11 +79,7 @@ class GroupCommit(Generic[T]):
         except BaseException as raised:  # noqa: BLE001 - handed to every thread of the group, this one too
             error = raised
         with self._lock:
-            if self._queue:  # the first of those who came meanwhile commits the next group
-                self._queue[0].leads = True
-                self._queue[0].gate.release()
-            else:
-                self._committing = False
+            self._pass_on()
         for ticket in group:
             ticket.error = error
             if ticket is not own:

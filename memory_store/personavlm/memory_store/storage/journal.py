@@ -15,12 +15,28 @@ from typing import Self
 
 from personavlm.memory_store.errors import DamagedError, InUseError, StorageError
 
-LOG_BYTES = 4 << 20
-"""Size of the log from which it is emptied once its entries are in the tables."""
+LOG_BYTES = 8 << 20
+"""Size that the log keeps. SQLite moves it into the main file from 4 MB on and then writes it from the start
+again: overwriting a log costs less than growing one, so only ``purge`` cuts it to nothing."""
 
+_MAGIC = b"SQLite format 3\0"
+_SETTINGS = (
+    "locking_mode=EXCLUSIVE",
+    "secure_delete=ON",  # what is dropped leaves few bytes in the file; ``purge`` takes the rest
+    "temp_store=MEMORY",  # what ``purge`` copies goes into no other file
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    f"journal_size_limit={LOG_BYTES}",
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, "table" TEXT, uid TEXT, payload BLOB) STRICT
 """
+# An identical entry changes nothing; another one with its ``seq`` fails, as no row can have the seq NULL.
+_INSERT = """
+INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET seq = NULL
+WHERE ("table", uid, payload) IS NOT (excluded."table", excluded.uid, excluded.payload)
+"""
+_DAMAGES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +54,34 @@ class Journal:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
-        self._log = path.with_name(path.name + "-wal")
         self._lock = Lock()
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or create the journal; of a torn tail, what was whole is kept.
 
-        InUseError where another process has it open, DamagedError where it is no journal any more.
+        InUseError where another process has it open, DamagedError where it is no journal any more,
+        StorageError where the disk fails.
         """
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        _require_database(path)
         try:
-            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            connection.execute("PRAGMA secure_delete=ON")  # what is dropped leaves no bytes in the file
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
-            connection.execute(_SCHEMA)
-            connection.execute('SELECT seq, "table", uid, payload FROM entries LIMIT 1').fetchall()
+            return cls(_connect(path), path)
         except sqlite3.Error as error:
-            connection.close()
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            code = error.sqlite_errorcode & 0xFF  # the rest says more about the same error
+            if code == sqlite3.SQLITE_BUSY:
                 raise InUseError(f"another process has {path} open") from error
-            raise DamagedError(f"{path} cannot be read: {error}; it may hold acknowledged writes") from error
-        return cls(connection, path)
+            if code in _DAMAGES:
+                raise _damaged(path, str(error)) from error
+            raise StorageError(f"{path} cannot be opened: {error}") from error
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write the entries, all or none; they are on the disk on return. StorageError (a full disk)."""
+        """Write the entries, all or none; they are on the disk on return. What is there already stays.
+
+        StorageError: a full disk, or another entry has the same ``seq``.
+        """
         rows = [(entry.seq, entry.table, entry.uid, entry.payload) for entry in entries]
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(_INSERT, rows)
 
     def entries(self) -> Iterator[Entry]:
         """Everything, in order. DamagedError."""
@@ -75,23 +89,20 @@ class Journal:
             try:
                 rows = self._connection.execute("SELECT * FROM entries ORDER BY seq").fetchall()
             except sqlite3.DatabaseError as error:
-                raise DamagedError(f"{self._path} cannot be read: {error}") from error
+                raise _damaged(self._path, str(error)) from error
         return (Entry(*row) for row in rows)
 
     def drop_through(self, seq: int) -> None:
         """Forget the entries up to this one: the tables have them. StorageError."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM entries WHERE seq <= ?", (seq,))
-        if self._log_size() > LOG_BYTES:
-            self.purge()
 
     def purge(self) -> None:
-        """Empty the log, so that no file holds a byte of what was dropped. StorageError."""
-        with self._lock:
-            try:
-                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except sqlite3.Error as error:
-                raise StorageError(f"{self._path} cannot be written: {error}") from error
+        """Leave no byte of what was dropped in any file. StorageError."""
+        with self._lock, self._storage_errors():
+            # Entries that moved between pages may have left copies, which secure_delete does not reach.
+            self._connection.execute("VACUUM")
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StorageError(f"the log of {self._path} is being read by another program")
 
@@ -100,17 +111,49 @@ class Journal:
         with self._lock:
             self._connection.close()
 
-    def _log_size(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
-
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, self._storage_errors():
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._connection.in_transaction:
+            except BaseException:
+                if self._connection.in_transaction:  # some errors have ended it already
                     self._connection.execute("ROLLBACK")
-                raise StorageError(f"{self._path} cannot be written: {error}") from error
+                raise
+
+    @contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageError(f"{self._path} cannot be written: {error}") from error
+
+
+def _require_database(path: Path) -> None:
+    """SQLite deletes the log of a file that is empty or gone, and moves it into one that is no database."""
+    log = path.with_name(path.name + "-wal")
+    head = b""
+    if path.exists():
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    if head != _MAGIC and (head or (log.exists() and log.stat().st_size)):
+        raise _damaged(path, "it is no database, or was taken from its log")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+    try:
+        for setting in _SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute(_SCHEMA)
+        connection.execute('SELECT seq, "table", uid, payload FROM entries LIMIT 1').fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(f"{path} cannot be read: {reason}; it may hold acknowledged writes")
