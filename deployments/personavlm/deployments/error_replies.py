@@ -11,7 +11,14 @@ from ray.exceptions import RayError, RayTaskError
 from starlette.exceptions import HTTPException
 
 from personavlm.deployments.api import ErrorDetail, ErrorReply
-from personavlm.memory_store import BusyError, InvalidError, MovedError, NotFoundError, OutOfOrderError
+from personavlm.memory_store import (
+    BusyError,
+    InvalidError,
+    LostEpochError,
+    MovedError,
+    NotFoundError,
+    OutOfOrderError,
+)
 from personavlm.platform.errors import RequestError
 
 log = logging.getLogger(__name__)
@@ -77,7 +84,7 @@ def _remote(error: RayTaskError) -> JSONResponse:
     if isinstance(cause, OutOfOrderError):
         message = f"{cause}; send turns in order, or set allow_past"
         return error_reply(message, 409, "event_time", "event_time_out_of_order")
-    if isinstance(cause, BusyError | MovedError):
+    if isinstance(cause, BusyError | LostEpochError | MovedError):
         return error_reply(str(cause), 503, None, "memory_busy")
     if isinstance(cause, InvalidError):
         return error_reply(str(cause), 400, None, "invalid_value")

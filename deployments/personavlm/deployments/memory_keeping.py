@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Collection
 
 from personavlm.deployments.update_queue import UpdateQueue
-from personavlm.memory_store import UserKey, Window
+from personavlm.memory_store import LostEpochError, UserKey, Window
 from personavlm.memory_store.lifecycle.erasure import Receipt
 from personavlm.memory_store.lifecycle.stats import StoreStats
-from personavlm.memory_store.storage.layout import Layout
+from personavlm.memory_store.storage.layout import Layout, bucket_of
 from personavlm.memory_store.stores import Stores
+
+log = logging.getLogger(__name__)
 
 
 class Keeping:
@@ -23,35 +29,91 @@ class Keeping:
         return self._stores.layout
 
     async def reload(self) -> Layout:
-        """Read the map anew; from then on the actor serves by it."""
-        return await asyncio.to_thread(self._stores.reload)
+        """Read the map anew; from then on the actor serves by it. Updates of who has arrived are taken up."""
+        expected = self._stores.layout.moving.keys()
+        layout = await asyncio.to_thread(self._stores.reload)
+        if arrived := expected - layout.moving.keys():
+            for user in await asyncio.to_thread(self._stores.pending):
+                if bucket_of(user) in arrived:
+                    self._queue.notify(user)
+        return layout
+
+    async def step_down(self) -> None:
+        """End this process if it may not write all of its shards any more.
+
+        The one that Ray starts in its place opens them anew; a process that Ray has replaced is gone then.
+        """
+        try:
+            await asyncio.to_thread(self._stores.check_writers)
+        except LostEpochError as error:
+            log.error("a memory actor ends, to be started anew: %s", error)
+            os._exit(1)
 
     async def stats(self) -> dict[int, StoreStats]:
         """Sizes and counts by shard."""
         numbers = self._stores.numbers()
         return {number: await asyncio.to_thread(self._stores.shard(number).stats) for number in numbers}
 
+    # Moving buckets: see `memory_store.stores`
+
+    async def census(self) -> Counter[int]:
+        """How many users each bucket has whose home is here."""
+        return await asyncio.to_thread(self._stores.census)
+
+    async def users_in(self, shard: int, buckets: Collection[int]) -> list[UserKey]:
+        """Everyone of these buckets of whom the shard holds anything."""
+        return await asyncio.to_thread(self._stores.users_in, shard, buckets)
+
+    async def take_out(self, shard: int, user: UserKey) -> bytes:
+        """The archive of a user who is on the move. His updates stop here."""
+        await self._queue.drop(user)
+        return await asyncio.to_thread(self._stores.take_out, shard, user)
+
+    async def take_in(self, shard: int, user: UserKey, archive: bytes) -> None:
+        """Store a user who is on the move to here."""
+        await asyncio.to_thread(self._stores.take_in, shard, user, archive)
+
+    async def let_go(self, shard: int, buckets: Collection[int]) -> None:
+        """Drop what the shard has of buckets that left it."""
+        await asyncio.to_thread(self._stores.let_go, shard, buckets)
+
     # Erasure: what waits for the update stage of a user goes first, or it would write what was just erased.
 
     async def erase_user(self, user: UserKey) -> Receipt:
         """Everything of one user."""
         await self._queue.drop(user)
-        return await asyncio.to_thread(self._stores.of(user).eraser.erase_user, user)
+        return await asyncio.to_thread(self._erase_user, user)
+
+    def _erase_user(self, user: UserKey) -> Receipt:
+        with self._stores.settled(user) as store:
+            return store.eraser.erase_user(user)
 
     async def erase_range(self, user: UserKey, window: Window) -> Receipt:
         """The turns of a window and what was learned from them."""
         await self._queue.drop(user)
-        receipt = await asyncio.to_thread(self._stores.of(user).eraser.erase_range, user, window)
+        receipt = await asyncio.to_thread(self._erase_range, user, window)
         self._queue.notify(user)
         return receipt
 
+    def _erase_range(self, user: UserKey, window: Window) -> Receipt:
+        with self._stores.settled(user) as store:
+            return store.eraser.erase_range(user, window)
+
     async def erase_memory(self, user: UserKey, memory_id: str) -> Receipt:
         """One memory in all its versions."""
-        return await asyncio.to_thread(self._stores.of(user).eraser.erase_memory, user, memory_id)
+        return await asyncio.to_thread(self._erase_memory, user, memory_id)
+
+    def _erase_memory(self, user: UserKey, memory_id: str) -> Receipt:
+        with self._stores.settled(user) as store:
+            return store.eraser.erase_memory(user, memory_id)
 
     async def erase_tenant(self, tenant: str) -> list[Receipt]:
         """Everything of a tenant in the shards here."""
         for user in self._stores.users():
             if user.tenant == tenant:
                 await self._queue.drop(user)
-        return [await asyncio.to_thread(store.eraser.erase_tenant, tenant) for store in self._stores.all()]
+        return await asyncio.to_thread(self._erase_tenant, tenant)
+
+    def _erase_tenant(self, tenant: str) -> list[Receipt]:
+        with self._stores.all_settled() as stores:
+            return [store.eraser.erase_tenant(tenant) for store in stores]

@@ -17,6 +17,8 @@ from personavlm.deployments.memory_pool import Home, MemoryPool
 from personavlm.memory_store import (
     BusyError,
     Context,
+    LostEpochError,
+    MovedError,
     OutOfOrderError,
     SearchRequest,
     SearchResult,
@@ -84,7 +86,7 @@ class Policy:
         except EngineError as error:  # its text names servers, which are not the client's business
             log.warning("the language model failed: %s", error)
             yield Failure("the language model failed; try again", 502, None, "engine_error")
-        except BusyError as error:
+        except (BusyError, LostEpochError, MovedError) as error:
             log.warning("a user's memory is busy: %s", error)
             yield Failure("the user's memory is busy; try again", 503, None, "memory_busy")
         except RayError as error:

@@ -115,6 +115,11 @@ class Stores:
             if layout.shard_of(user) == shard and bucket_of(user) not in layout.moving
         )
 
+    def check_writers(self) -> None:
+        """LostEpochError when another process writes one of the shards now."""
+        for store in self.all():
+            store.check_writer()
+
     # moving buckets, and what must not happen meanwhile
 
     def census(self) -> Counter[int]:

@@ -9,7 +9,8 @@ from personavlm.memory_store.storage.shard import Shard
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """``tail_*``: acknowledged and not yet in the tables. ``rows`` and ``fragments`` by table."""
+    """``tail_*``: acknowledged and not yet in the tables. ``rows``, ``fragments`` and ``bytes``, those of the
+    newest version, by table."""
 
     users: int
     pending_users: int
@@ -21,6 +22,7 @@ class StoreStats:
     tail_failure: str
     rows: dict[str, int]
     fragments: dict[str, int]
+    bytes: dict[str, int]
 
     @classmethod
     def of(cls, shard: Shard, cache: UserCache) -> Self:
@@ -38,4 +40,5 @@ class StoreStats:
             tail_failure=backlog.failure,
             rows={name: table.count() for name, table in shard.tables.items()},
             fragments={name: table.fragments() for name, table in shard.tables.items()},
+            bytes={name: table.nbytes() for name, table in shard.tables.items()},
         )

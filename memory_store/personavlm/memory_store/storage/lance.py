@@ -135,6 +135,10 @@ class LanceTable:
         """How many pieces the table consists of; each append adds one."""
         return int(self._table.stats()["fragment_stats"]["num_fragments"])
 
+    def nbytes(self) -> int:
+        """Bytes of the newest version's files."""
+        return int(self._table.stats()["total_bytes"])
+
     def compact(self) -> None:
         """Join small fragments, index new rows, drop old versions. Reads may go on meanwhile.
 
