@@ -49,3 +49,22 @@ def test_a_range_without_bounds_is_refused(service: Service, user: str) -> None:
         reply = client.post(f"/v1/users/{user}/erase", json={})
     assert reply.status_code == 400
     assert "DELETE the user" in reply.json()["error"]["message"]
+
+
+def test_a_user_goes_out_as_an_archive_and_comes_back_as_another(service: Service, user: str) -> None:
+    twin = f"{user}-twin"
+    with service.http() as client:
+        import_all(client, user)
+        archive = client.get(f"/v1/users/{user}/export")
+        assert archive.headers["content-type"] == "application/zip"
+        headers = {"Content-Type": "application/zip"}
+        taken = client.post(f"/v1/users/{twin}/import", content=archive.content, headers=headers)
+        assert taken.status_code == 200, taken.text
+        assert taken.json()["rows"]["turns"] == 4
+        for what in ("memories?include_ended=true", "timeline?limit=1000", "profile"):
+            mine, his = (client.get(f"/v1/users/{name}/{what}").json() for name in (user, twin))
+            assert mine == his
+        again = client.post(f"/v1/users/{twin}/import", content=archive.content, headers=headers)
+        torn = client.post(f"/v1/users/{user}-x/import", content=archive.content[:-40], headers=headers)
+    assert again.status_code == 400 and "replace" in again.json()["error"]["message"]
+    assert torn.status_code == 400 and torn.json()["error"]["code"] == "invalid_value"

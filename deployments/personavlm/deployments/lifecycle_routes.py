@@ -1,16 +1,30 @@
-"""Forgetting: one memory, a time range or everything of a user, verified and confirmed by a receipt."""
+"""Forgetting with a receipt, and a user's data as one archive, out and in."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from pydantic import AwareDatetime, model_validator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, BaseModel, model_validator
 
 from personavlm.deployments.api import Body, ErrorReply
-from personavlm.deployments.services import PathUser, SharedServices
+from personavlm.deployments.services import Caller, PathUser, SharedServices, require_replay
 from personavlm.memory_store import Window
 from personavlm.memory_store.lifecycle.erasure import Receipt
 
-router = APIRouter(responses={status: {"model": ErrorReply} for status in (400, 401, 404, 503)})
+router = APIRouter(responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 413, 503)})
+
+
+ZIP = "application/zip"
+ARCHIVE: dict[int | str, dict[str, Any]] = {200: {"content": {ZIP: {}}}}
+ARCHIVE_BODY = {"requestBody": {"required": True, "content": {ZIP: {"schema": {"type": "string"}}}}}
+
+
+class ImportReply(BaseModel):
+    """How many rows of each table were taken in."""
+
+    rows: dict[str, int]
 
 
 class EraseRequest(Body):
@@ -48,3 +62,21 @@ async def erase_memory(user: PathUser, memory_id: str, shared: SharedServices) -
     """Erase one memory in all its versions. `DELETE` ends it but keeps its history; this keeps nothing."""
     receipt: Receipt = await shared.memory.home(user).call("erase_memory", memory_id)
     return receipt
+
+
+@router.get("/v1/users/{user}/export", response_class=Response, responses=ARCHIVE)
+async def export_user(user: PathUser, shared: SharedServices, vectors: bool = False) -> Response:
+    """Everything of a user as a ZIP file of JSON Lines and images; `vectors` adds what can be made again."""
+    data = await shared.memory.home(user).call("export_user", vectors)
+    name = {"Content-Disposition": 'attachment; filename="personavlm-user.zip"'}
+    return Response(data, media_type=ZIP, headers=name)
+
+
+@router.post("/v1/users/{user}/import", openapi_extra=ARCHIVE_BODY)
+async def import_user(
+    user: PathUser, request: Request, caller: Caller, shared: SharedServices, replace: bool = False
+) -> ImportReply:
+    """Take in an exported archive as this user, all or nothing. Without `replace` the user must be new."""
+    require_replay(caller, "importing a user")
+    rows = await shared.memory.home(user).call("import_user", await request.body(), replace)
+    return ImportReply(rows=rows)

@@ -16,7 +16,9 @@ from uuid import uuid4
 from personavlm.deployments.courtesy import CourteousEngine, Courtesy
 from personavlm.deployments.events import Found
 from personavlm.deployments.images import media_type_of
+from personavlm.deployments.memory_archives import Archives
 from personavlm.deployments.memory_keeping import Keeping
+from personavlm.deployments.memory_metrics import StoreGauges
 from personavlm.deployments.store_root import open_stores
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
@@ -58,7 +60,7 @@ log = logging.getLogger(__name__)
 THREADS = 32
 
 
-class MemoryActor(Keeping):
+class MemoryActor(Keeping, Archives):
     """Owns the shards whose number, by the number of actors, leaves ``number`` as remainder."""
 
     def __init__(self, config: Config, number: int) -> None:
@@ -303,8 +305,11 @@ class MemoryActor(Keeping):
                     self._queue.notify(user)
 
     async def _maintain(self) -> None:
+        gauges = StoreGauges()
         while True:
+            gauges.show(await self.stats())
             await asyncio.sleep(self._config.maintenance_s)
+            await self.step_down()
             for store in self._stores.all():
                 try:
                     await asyncio.to_thread(store.maintain)

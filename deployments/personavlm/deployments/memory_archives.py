@@ -1,0 +1,35 @@
+"""A user's archive out of the memory actor that is his home, and into it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+from personavlm.deployments.update_queue import UpdateQueue
+from personavlm.memory_store import UserKey
+from personavlm.memory_store.stores import Stores
+
+
+class Archives:
+    """The part of a memory actor that exports and imports."""
+
+    _stores: Stores
+    _queue: UpdateQueue
+
+    async def export_user(self, user: UserKey, vectors: bool) -> bytes:
+        """The archive of a user, a ZIP file: see `memory_store.lifecycle.archive`."""
+        return await asyncio.to_thread(self._export, user, vectors)
+
+    def _export(self, user: UserKey, vectors: bool) -> bytes:
+        file = io.BytesIO()
+        self._stores.of(user).transfer.export_user(user, file, vectors=vectors)
+        return file.getvalue()
+
+    async def import_user(self, user: UserKey, archive: bytes, replace: bool) -> dict[str, int]:
+        """Take in an archive as this user; how many rows of each table. `InvalidError` says what is wrong."""
+        if replace:
+            await self._queue.drop(user)
+        transfer = self._stores.of(user).transfer
+        manifest = await asyncio.to_thread(transfer.import_user, user, io.BytesIO(archive), replace=replace)
+        self._queue.notify(user)
+        return manifest.rows
