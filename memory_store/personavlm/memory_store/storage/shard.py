@@ -164,7 +164,11 @@ class Shard:
         return rows.filter(pa.array(self._fence.valid(table, epochs, seqs)))
 
     def load(self, user: UserKey) -> UserState:
-        """Everything stored of one user."""
+        """Everything stored of one user.
+
+        LostEpochError: the table may hold rows that this process committed too late. Who sent them again
+        would be told that they are stored.
+        """
         records = WorkingSet()
         records.load(
             self.read(user, "turns"),
@@ -174,6 +178,7 @@ class Shard:
             self.read(user, "links"),
         )
         vectors = self.text_vectors.read(user), self.image_vectors.read(user)
+        self._fence.check()
         return UserState(records, SearchIndex(self.text_encoder.dim, *vectors))
 
     def maintain(self) -> None:
