@@ -58,6 +58,8 @@ from personavlm.platform.updates.stage import UpdateStage
 log = logging.getLogger(__name__)
 
 THREADS = 32
+OPEN_PATIENCE_S = 30.0
+"""How long a shard is waited for that a dying process still has open."""
 
 
 class MemoryActor(Keeping, Archives):
@@ -68,7 +70,9 @@ class MemoryActor(Keeping, Archives):
         self._encoder = CachedEncoder(MiniLmEncoder())
         self._courtesy = Courtesy()
         actors = config.memory.actors
-        self._stores = open_stores(config.memory, self._encoder, lambda shard: shard % actors == number)
+        self._stores = open_stores(
+            config.memory, self._encoder, lambda shard: shard % actors == number, OPEN_PATIENCE_S
+        )
         self._settings = UpdateSettings(
             session_gap=config.memory.session_gap, personality_rule=config.updates.personality_rule
         )

@@ -29,7 +29,10 @@ class Archives:
         """Take in an archive as this user; how many rows of each table. `InvalidError` says what is wrong."""
         if replace:
             await self._queue.drop(user)
-        transfer = self._stores.of(user).transfer
-        manifest = await asyncio.to_thread(transfer.import_user, user, io.BytesIO(archive), replace=replace)
+        rows = await asyncio.to_thread(self._import, user, archive, replace)
         self._queue.notify(user)
-        return manifest.rows
+        return rows
+
+    def _import(self, user: UserKey, archive: bytes, replace: bool) -> dict[str, int]:
+        with self._stores.settled(user) as store:  # a user who moved meanwhile would arrive with half of it
+            return store.transfer.import_user(user, io.BytesIO(archive), replace=replace).rows

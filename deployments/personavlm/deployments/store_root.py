@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from personavlm.memory_store import MemoryStore, TextEncoder
+from personavlm.memory_store import BusyError, InUseError, MemoryStore, TextEncoder
 from personavlm.memory_store.storage.keyring import Keyring, MasterKey
 from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import Objects, open_objects
@@ -15,14 +17,26 @@ from personavlm.memory_store.stores import AtHome, Stores
 from personavlm.platform.config import MemoryConfig
 from personavlm.platform.encoders.image_descriptor import ImageDescriptor
 
+log = logging.getLogger(__name__)
+
+PAUSE_S = 0.2
+
 
 def store_root(config: MemoryConfig) -> Objects:
     """Where the map of buckets, the keys and the shards lie."""
     return open_objects(config.uri, config.storage_options)
 
 
-def open_stores(config: MemoryConfig, encoder: TextEncoder, mine: Callable[[int], bool]) -> Stores:
-    """The shards that ``mine`` names. Raises what keeps one from opening."""
+def open_stores(
+    config: MemoryConfig,
+    encoder: TextEncoder,
+    mine: Callable[[int], bool] = lambda shard: True,
+    patience_s: float = 0,
+) -> Stores:
+    """The shards that ``mine`` names, all of them by default. Raises what keeps one from opening.
+
+    A shard that another process has open is waited for: one that was killed may take a moment to be gone.
+    """
     root = store_root(config)
     settings = StorageSettings(
         durability=config.durability or ("commit" if config.is_remote else "journal"),
@@ -30,18 +44,28 @@ def open_stores(config: MemoryConfig, encoder: TextEncoder, mine: Callable[[int]
         protection=protection(config, root),
     )
 
-    def open_shard(shard: int, at_home: AtHome) -> MemoryStore:
+    def open_now(shard: int, at_home: AtHome) -> MemoryStore:
         return MemoryStore.open(
             shard_uri(config, shard),
             text_encoder=encoder,
             image_encoder=ImageDescriptor(),
             session_gap=config.session_gap,
-            cache_mb=config.cache_mb * config.actors / max(config.shards, config.actors),
             storage=settings,
             at_home=at_home,
         )
 
-    return Stores(LayoutFile(root), config.shards, open_shard, mine)
+    def open_shard(shard: int, at_home: AtHome) -> MemoryStore:
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                return open_now(shard, at_home)
+            except (InUseError, BusyError) as error:
+                if time.monotonic() >= deadline:
+                    raise
+                log.warning("shard %d is waited for: %s", shard, error)
+            time.sleep(PAUSE_S)
+
+    return Stores(LayoutFile(root), config.shards, open_shard, mine, config.cache_mb)
 
 
 def shard_uri(config: MemoryConfig, shard: int) -> str:

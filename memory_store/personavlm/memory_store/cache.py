@@ -121,6 +121,12 @@ class UserCache:
         with self._lock:
             return len(self._states), self._bytes
 
+    def limit(self, max_bytes: int) -> None:
+        """Hold no more than this from now on."""
+        with self._lock:
+            self._max_bytes = max_bytes
+            self._forget_oldest()
+
     def clear(self) -> None:
         """Forget everybody."""
         with self._lock:
@@ -135,8 +141,11 @@ class UserCache:
             weight = self._states[user].nbytes
             self._bytes += weight - self._weights.get(user, 0)
             self._weights[user] = weight
-            while len(self._states) > 1 and self._bytes > self._max_bytes:
-                self._drop(next(iter(self._states)))
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        while len(self._states) > 1 and self._bytes > self._max_bytes:
+            self._drop(next(iter(self._states)))
 
     def _drop(self, user: UserKey) -> None:
         if self._states.pop(user, None):

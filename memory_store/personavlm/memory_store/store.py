@@ -90,6 +90,10 @@ class MemoryStore(StoredTurns, StoredMemories):
         """Forget every working set; the next call for a user loads it again."""
         self._cache.clear()
 
+    def limit_cache(self, megabytes: float) -> None:
+        """Bound the working sets in memory anew."""
+        self._cache.limit(int(megabytes * 2**20))
+
     def barrier(self) -> None:
         """Return once every call has ended that ``at_home`` admitted before."""
         self._cache.barrier()

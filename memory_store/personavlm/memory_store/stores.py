@@ -22,13 +22,16 @@ from personavlm.memory_store.errors import BusyError, MovedError
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.storage.gate import Gate
 from personavlm.memory_store.storage.layout import Layout, LayoutFile, bucket_of
-from personavlm.memory_store.store import MemoryStore
+from personavlm.memory_store.store import CACHE_MB, MemoryStore
 
 AtHome = Callable[[UserKey], None]
 
 
 class Stores:
-    """Opens the shards that are this process's by ``mine``, as the map comes to name them."""
+    """Opens the shards that are this process's by ``mine``, as the map comes to name them.
+
+    They share ``cache_mb`` of memory for working sets.
+    """
 
     def __init__(
         self,
@@ -36,8 +39,9 @@ class Stores:
         shards: int,
         open_shard: Callable[[int, AtHome], MemoryStore],
         mine: Callable[[int], bool] = lambda shard: True,
+        cache_mb: float = CACHE_MB,
     ) -> None:
-        self._file, self._open_shard, self._mine = file, open_shard, mine
+        self._file, self._open_shard, self._mine, self._cache_mb = file, open_shard, mine, cache_mb
         self._stores: dict[int, MemoryStore] = {}
         self._lock = Lock()
         self._steps = Gate()  # what goes on by the map, and the map being exchanged
@@ -62,6 +66,8 @@ class Stores:
         for shard in range(self._layout.shards):
             if self._mine(shard) and shard not in self._stores:
                 self._stores[shard] = self._open_shard(shard, self._gate_of(shard))
+        for store in self.all():
+            store.limit_cache(self._cache_mb / len(self._stores))
 
     def _gate_of(self, shard: int) -> AtHome:
         """What a shard asks before it serves a user."""
