@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from personavlm.platform.encoders.minilm import PROJECTION, MiniLmEncoder
 from tests.benchmarks.planted.chats import chats
@@ -29,22 +28,13 @@ def texts() -> Iterator[str]:
     return iter(found)
 
 
-def moments(encoder: MiniLmEncoder) -> NDArray[np.float64]:
-    """``(dim, dim)``: the mean product of the tokens' unit vectors with themselves."""
-    total, count = np.zeros((encoder.dim, encoder.dim)), 0
-    for tokens in encoder.raw_tokens(list(texts())):
-        unit = tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
-        total += unit.T @ unit
-        count += len(unit)
-    return total / count
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dim", type=int, default=96)
     parser.add_argument("--out", type=Path, default=PROJECTION)
     options = parser.parse_args()
-    values, directions = np.linalg.eigh(moments(MiniLmEncoder()))
+    moments, count = MiniLmEncoder().token_moments(list(texts()))
+    values, directions = np.linalg.eigh(moments.astype(np.float64) / count)
     chosen = directions[:, ::-1][:, : options.dim]
     kept = values[::-1][: options.dim].sum() / values.sum()
     np.save(options.out, chosen.astype(np.float16))

@@ -89,11 +89,8 @@ def corpus_of(conversation: Conversation, encoder: TextEncoder) -> Corpus:
         speaker = Speaker.USER if message.speaker == conversation.speakers[0] else Speaker.ASSISTANT
         texts.append("\n".join(filter(None, (message.text, message.caption))))
         corpus.add(Passage(texts[-1], "", speaker, str(message.session), Days(day, day)))
-    answers = {position: corpus.answer_text(position) for position in corpus.missing_answers()}
     for position, encoded in enumerate(encode_texts(encoder, texts)):
         corpus.set_vector(position, encoded.vector, packed_tokens(encoded))
-    for position, encoded in zip(answers, encode_texts(encoder, list(answers.values())), strict=True):
-        corpus.set_answer_vector(position, encoded.vector)
     return corpus
 
 

@@ -15,7 +15,6 @@ from personavlm.memory_store.retrieval.lexical import (
     saturated,
     term_keys,
     terms,
-    word_pairs,
 )
 
 TEXTS = st.lists(st.text(alphabet="abc 咖啡茶", max_size=12), max_size=12)
@@ -107,7 +106,8 @@ def test_bm25_by_hand() -> None:
     idf_tea, idf_salt = math.log1p((3 - 2 + 0.5) / (2 + 0.5)), math.log1p((3 + 0.5) / 0.5)
     np.testing.assert_allclose(rarity(found), [idf_tea, idf_salt], rtol=1e-6)
     tea = [1.9 * count / (count + 0.9 * (0.6 + 0.4 * length / 2)) for count, length in ((2, 3), (1, 1))]
-    np.testing.assert_allclose(saturated(found, built.lengths), [[*tea, 0], [0, 0, 0]], rtol=1e-6)
+    expected = np.array([[*tea, 0.0], [0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(saturated(found, built.lengths), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,3 @@ def test_bm25_by_hand() -> None:
 )
 def test_grams(text: str, expected: list[str]) -> None:
     assert grams(text) == expected
-
-
-def test_word_pairs() -> None:
-    assert word_pairs(terms("green tea, no milk")) == ["green tea", "tea no", "no milk"]

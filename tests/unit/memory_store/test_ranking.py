@@ -14,7 +14,6 @@ from personavlm.memory_store.retrieval.dates import Days
 from personavlm.memory_store.retrieval.names import Participants, Speaker
 from personavlm.memory_store.retrieval.query import QueryView, query_views
 from personavlm.memory_store.retrieval.ranking import (
-    SIGNALS,
     WEIGHTS,
     Prior,
     Weights,
@@ -23,6 +22,7 @@ from personavlm.memory_store.retrieval.ranking import (
     scores,
     signal_matrix,
 )
+from personavlm.memory_store.retrieval.signals import SIGNALS
 from personavlm.memory_store.retrieval.tokens import packed_tokens
 from tests.unit.memory_store.encoders import WordEncoder
 
@@ -55,18 +55,14 @@ def add(corpus: Corpus, passages: Sequence[Passage | str], *, encode: bool = Tru
         if encode:
             (text,) = ENCODER.encode_tokens([passage.text])
             corpus.set_vector(position, text.vector, packed_tokens(text))
-            if asked := corpus.answer_text(position):
-                corpus.set_answer_vector(position, ENCODER.encode([asked])[0])
 
 
 def everything(corpus: Corpus) -> NDArray[np.bool_]:
     return np.ones(len(corpus), np.bool_)
 
 
-def look_for(
-    *texts: str, participants: Participants = Participants(), today: int = 0
-) -> tuple[QueryView, ...]:
-    return query_views(texts, ENCODER, participants, today)
+def look_for(*texts: str) -> tuple[QueryView, ...]:
+    return query_views(texts, ENCODER)
 
 
 def order(corpus: Corpus, views: Sequence[QueryView]) -> list[int]:
@@ -86,15 +82,13 @@ def order(corpus: Corpus, views: Sequence[QueryView]) -> list[int]:
 )
 @pytest.mark.parametrize("encode", [True, False])
 def test_finds_by_either_view(keywords: str, query: str, expected: int, encode: bool) -> None:
-    texts = [
-        "Tea by the river",
-        "Practised violin all evening",
-        "我昨天在河边喝了一杯咖啡",
-        "",
-        "Paid 1,500 for the bike",
+    passages = [
+        Passage("Tea by the river"),
+        Passage("Practised violin all evening"),
+        Passage("我昨天在河边喝了一杯咖啡"),
+        Passage("She moved to Porto", "Ines"),
+        Passage("Paid 1,500 for the bike"),
     ]
-    passages = [Passage(text) for text in texts]
-    passages[3] = Passage("She moved to Porto", "Ines")
     corpus = build(passages, encode=encode, talks=False)
     assert order(corpus, look_for(keywords, query))[0] == expected
 

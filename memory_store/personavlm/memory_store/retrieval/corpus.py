@@ -5,14 +5,12 @@ search over the texts known then, so nothing here has to be undone for a read of
 """
 
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.retrieval.arrays import Rows
-from personavlm.memory_store.retrieval.cues import Cue, cues_of, last_question
+from personavlm.memory_store.retrieval.cues import Cue, cues_of
 from personavlm.memory_store.retrieval.dates import Days, days_in
 from personavlm.memory_store.retrieval.lexical import (
     Mask,
@@ -21,14 +19,12 @@ from personavlm.memory_store.retrieval.lexical import (
     grams,
     term_keys,
     terms,
-    word_pairs,
 )
 from personavlm.memory_store.retrieval.names import Speaker
 from personavlm.memory_store.retrieval.tokens import PackedTokens, TokenTable
 
 NO_SESSION = ""
-QUESTION_CHARACTERS = 300
-"""Most of a question that is encoded with its answer."""
+FIRST_DAY = Days(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Passage:
     beside: str = ""
     speaker: Speaker = Speaker.NOBODY
     session: str = NO_SESSION
-    days: Days = Days(0, 0)
+    days: Days = FIRST_DAY
 
 
 class Corpus:
@@ -49,15 +45,12 @@ class Corpus:
     def __init__(self, dim: int, *, talks: bool = False) -> None:
         self.talks = talks  # whether the texts are messages of a conversation in their order
         self._waiting: dict[int, str] = {}
-        self._waiting_answers: dict[int, str] = {}
         self._last = Passage("")
         self._runs = 0
-        self.words, self.pairs, self.grams = TermTable(), TermTable(), TermTable()
+        self.words, self.grams = TermTable(), TermTable()
         self.vectors: Rows[np.float32] = Rows(np.float32, dim)
-        self.answers: Rows[np.float32] = Rows(np.float32, dim)
         self.tokens = TokenTable()
         self.encoded: Rows[np.bool_] = Rows(np.bool_)
-        self.answer_encoded: Rows[np.bool_] = Rows(np.bool_)
         self.speakers: Rows[np.int8] = Rows(np.int8)
         self.runs: Rows[np.int32] = Rows(np.int32)
         self.cues: Rows[np.int8] = Rows(np.int8)
@@ -70,18 +63,17 @@ class Corpus:
     @property
     def nbytes(self) -> int:
         """About how much memory the corpus takes."""
-        tables = (self.words, self.pairs, self.grams, self.vectors, self.answers, self.tokens, self.encoded)
-        more = (self.answer_encoded, self.speakers, self.runs, self.cues, self.days, self.named_days)
-        waiting = sum(map(len, chain(self._waiting.values(), self._waiting_answers.values())))
+        tables = (self.words, self.grams, self.vectors, self.tokens, self.encoded)
+        more = (self.speakers, self.runs, self.cues, self.days, self.named_days)
+        waiting = sum(map(len, self._waiting.values()))
         return waiting + sum(table.nbytes for table in (*tables, *more))
 
     def add(self, passage: Passage) -> int:
         """Append a text, return its position. It is found by its words until it gets its vectors."""
         position = len(self)
-        words = terms(f"{passage.text}\n{passage.beside}")
-        self.words.append(term_keys(words))
-        self.pairs.append(term_keys(word_pairs(words)))
-        self.grams.append(term_keys(grams(f"{passage.text}\n{passage.beside}")))
+        searched = f"{passage.text}\n{passage.beside}"
+        self.words.append(term_keys(terms(searched)))
+        self.grams.append(term_keys(grams(searched)))
         follows = bool(position and passage.session and passage.session == self._last.session)
         self._runs += not follows
         self.runs.append(self._runs)
@@ -91,18 +83,10 @@ class Corpus:
         named = days_in(passage.text, passage.days.first)
         self.named_days.extend(np.array([(position, *days) for days in named], np.int32).reshape(-1, 3))
         self._waiting[position] = passage.text
-        if follows and (question := last_question(self._last.text)[-QUESTION_CHARACTERS:]):
-            self._waiting_answers[position] = f"{question} {passage.text}"
-        for rows in (self.vectors, self.answers):
-            rows.append(np.zeros(rows.array.shape[1], np.float32))
+        self.vectors.append(np.zeros(self.vectors.array.shape[1], np.float32))
         self.encoded.append(False)
-        self.answer_encoded.append(False)
         self._last = passage
         return position
-
-    def answer_text(self, position: int) -> str:
-        """The text with the question that it answers, still to be encoded; empty where there is none."""
-        return self._waiting_answers.get(position, "")
 
     def text(self, position: int) -> str:
         """The text at ``position`` while it has no vector. KeyError afterwards."""
@@ -111,10 +95,6 @@ class Corpus:
     def missing(self) -> tuple[int, ...]:
         """Positions of texts without a vector, ascending."""
         return tuple(self._waiting)
-
-    def missing_answers(self) -> tuple[int, ...]:
-        """Positions of texts that answer a question and have no vector with it, ascending."""
-        return tuple(self._waiting_answers)
 
     def set_vector(self, position: int, vector: Vectors, tokens: PackedTokens | None = None) -> None:
         """Give the text at ``position`` its ``(dim,)`` unit vector and its tokens, once.
@@ -129,13 +109,6 @@ class Corpus:
         if tokens is not None:
             self.tokens.set(position, tokens)
 
-    def set_answer_vector(self, position: int, vector: Vectors) -> None:
-        """Give a text the unit vector of itself after the question that it answers."""
-        self._check(position)
-        if self._waiting_answers.pop(position, None) is not None:
-            self.answers.array[position] = vector
-            self.answer_encoded.array[position] = True
-
     def _check(self, position: int) -> None:
         if not 0 <= position < len(self):
             raise IndexError(f"no text at position {position} of {len(self)}")
@@ -144,7 +117,7 @@ class Corpus:
         """``(len,)``: whether the text so many places before (after, if negative) is of the same session,
         and known."""
         runs = self.runs.array
-        there = np.roll(runs, distance) == runs
+        there: Mask = np.roll(runs, distance) == runs
         if known is not None:
             there &= np.roll(known, distance)
         # What came around the end is no neighbour.
@@ -154,17 +127,11 @@ class Corpus:
 
     def holds(self, cue: Cue) -> Mask:
         """``(len,)``: which texts hold such a thing."""
-        return (self.cues.array & np.int8(cue)) != 0
+        held: Mask = (self.cues.array & np.int8(cue)) != 0
+        return held
 
     def cosines(self, vector: Vectors) -> Scores:
         """``(len,)`` cosine with every text, NaN where a text has no vector."""
-        return _cosines(self.vectors.array, self.encoded.array, vector)
-
-    def answer_cosines(self, vector: Vectors) -> Scores:
-        """``(len,)`` cosine with every answer after its question, NaN where there is none."""
-        return _cosines(self.answers.array, self.answer_encoded.array, vector)
-
-
-def _cosines(rows: NDArray[np.float32], encoded: Mask, vector: Vectors) -> Scores:
-    # vecdot stays on this thread: a product by BLAS starts threads that wait on a busy machine's cores.
-    return np.where(encoded, np.vecdot(rows, vector), np.float32(np.nan))
+        # vecdot stays on this thread: a product by BLAS starts threads that wait on a busy machine's cores.
+        products = np.vecdot(self.vectors.array, vector)
+        return np.where(self.encoded.array, products, np.float32(np.nan))

@@ -5,7 +5,7 @@ Days are counted from 1970-01-01. English and Chinese.
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -19,11 +19,18 @@ class Days(NamedTuple):
     last: int
 
 
-MONTHS = "january february march april may june july august september october november december".split()
-WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-_NUMBERS = {word: n for n, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_FIRST_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: number for number, word in enumerate(_FIRST_NUMBERS)}
 _NUMBERS |= {"a": 1, "an": 1, "couple of": 2, "a couple of": 2, "few": 3, "a few": 3}
 _CHINESE_DIGITS = {digit: n for n, digit in enumerate("零一二三四五六七八九十")} | {"两": 2, "几": 3}
+
+_CHINESE_UNITS = {"天": "day", "日": "day", "周": "week", "星期": "week", "月": "month", "年": "year"}
+_CHINESE_UNITS["周末"] = "weekend"
 
 _MONTH = rf"(?P<month>{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in MONTHS)}|sept)\.?"
 # Without a day or a year, "may" and "march" are mostly other words.
@@ -190,8 +197,7 @@ def _stepped(unit: str, step: int, today: int) -> Days:
 
 
 def _chinese_step(match: re.Match[str], today: int) -> Days:
-    unit = {"周末": "weekend", "周": "week", "星期": "week", "月": "month"}[match["unit"]]
-    return _stepped(unit, _STEPS[match["step"]], today)
+    return _stepped(_CHINESE_UNITS[match["unit"]], _STEPS[match["step"]], today)
 
 
 def _chinese_year(match: re.Match[str], today: int) -> Days:

@@ -19,13 +19,12 @@ from personavlm.memory_store.retrieval.lexical import (
     saturated,
     term_keys,
     terms,
-    word_pairs,
 )
 from personavlm.memory_store.retrieval.query import QueryView
 
 NEIGHBOURS = ((1, 0.7), (-1, 0.4), (2, 0.35))
-"""How far before a text its neighbour stands (after it, if negative), and how much of a term found there counts. What answers a
-question often lacks its words: they stand in the message before."""
+"""How far before a text its neighbour stands (after it, if negative), and how much of a term found there
+counts. What answers a question often lacks its words: they stand in the message before."""
 
 MOST_TOKENS = 32
 """Tokens of a query that are compared, the rarest: a long message costs no more than a short one."""
@@ -54,11 +53,6 @@ class Evidence:
         """``(t, n)``: the part of each term in a text's BM25; all parts together stay below 1."""
         gains = saturated(self.word_counts, self.corpus.words.lengths, self.known)
         return gains * _shares(self.word_rarity)[:, np.newaxis] / np.float32(1.9)
-
-    @cached_property
-    def pair_counts(self) -> Scores:
-        """``(t, n)`` of pairs of words."""
-        return self.corpus.pairs.counts(_distinct(word_pairs(terms(self.view.words))), self.known)
 
     @cached_property
     def gram_counts(self) -> Scores:
@@ -117,7 +111,7 @@ class Evidence:
     # neighbours
 
     def beside(self, values: Scores, distance: int) -> Scores:
-        """``(..., n)``: what the text so many places before has (after, if negative); 0 where there is none."""
+        """``(..., n)``: what the text so many places before has (after, if negative), 0 where none is."""
         there = self.corpus.neighbour(distance, self.known)
         moved = np.roll(values, distance, axis=-1)
         moved[..., ~there] = 0

@@ -32,9 +32,6 @@ from personavlm.memory_store.working_set import WorkingSet
 SEARCHED = (MemoryKind.SEMANTIC, MemoryKind.EPISODIC, MemoryKind.PROCEDURAL)
 """Core memory is in every prompt, so nobody needs to find it."""
 
-ANSWER = " after question"
-"""What the field of a text has at its end where it was encoded after the question before it."""
-
 KEY_BYTES = 700
 """What the keys of a text and the maps to it take."""
 
@@ -76,7 +73,6 @@ class TextIndex:
         self.corpus = corpus
         self._keys: list[VectorKey] = []
         self._positions: dict[VectorKey, int] = {}
-        self._answers: dict[VectorKey, int] = {}
         self._unsaved: dict[VectorKey, StoredVector] = {}
 
     def __len__(self) -> int:
@@ -85,7 +81,7 @@ class TextIndex:
     @property
     def nbytes(self) -> int:
         """About how much memory the index takes."""
-        return self.corpus.nbytes + KEY_BYTES * (len(self._positions) + len(self._answers))
+        return self.corpus.nbytes + KEY_BYTES * len(self._keys)
 
     def add(self, id: str, field: str, passage: Passage, stored: StoredVectors) -> int:
         """The position of a text that a record holds in one of its fields, added unless it is there."""
@@ -94,11 +90,8 @@ class TextIndex:
             return self._positions[key]
         position = self._positions[key] = self.corpus.add(passage)
         self._keys.append(key)
-        keys = [key]
-        if asked := self.corpus.answer_text(position):
-            keys.append(text_key(id, f"{field}{ANSWER}", asked))
-            self._answers[keys[-1]] = position
-        self._set({key: stored[key] for key in keys if key in stored})
+        if key in stored:
+            self.corpus.set_vector(position, stored[key].vector, stored[key].tokens)
         return position
 
     def texts(self) -> tuple[tuple[str, str], ...]:
@@ -109,31 +102,13 @@ class TextIndex:
         """Texts that have no vector yet, oldest first."""
         return {self._keys[position]: self.corpus.text(position) for position in self.corpus.missing()}
 
-    def missing_answers(self) -> dict[VectorKey, str]:
-        """Texts after their questions that have no vector yet: their tokens are not needed."""
-        waiting = frozenset(self.corpus.missing_answers())
-        return {
-            key: self.corpus.answer_text(position)
-            for key, position in self._answers.items()
-            if position in waiting
-        }
-
     def set_vectors(self, vectors: StoredVectors) -> None:
         """Give texts their vectors; keys of other texts are passed over."""
-        self._unsaved |= self._set(vectors)
-
-    def _set(self, vectors: StoredVectors) -> dict[VectorKey, StoredVector]:
-        """Those that belong to texts of this index."""
-        taken = {}
         for key, stored in vectors.items():
-            if (position := self._positions.get(key)) is not None:
+            position = self._positions.get(key)
+            if position is not None:
                 self.corpus.set_vector(position, stored.vector, stored.tokens)
-            elif (position := self._answers.get(key)) is not None:
-                self.corpus.set_answer_vector(position, stored.vector)
-            else:
-                continue
-            taken[key] = stored
-        return taken
+                self._unsaved[key] = stored
 
     def take_unsaved(self) -> dict[VectorKey, StoredVector]:
         """Vectors that were made since the last call."""
@@ -232,10 +207,6 @@ class SearchIndex:
         for index in self.memories.values():
             missing |= index.missing()
         return missing
-
-    def missing_answers(self) -> dict[VectorKey, str]:
-        """Texts after their questions that have no vector yet."""
-        return self.turns.missing_answers()
 
     def set_texts(self, vectors: StoredVectors) -> None:
         """Give texts their vectors."""

@@ -10,9 +10,8 @@ import re
 import threading
 import unicodedata
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import snowballstemmer
@@ -87,11 +86,6 @@ def terms(text: str) -> list[str]:
     return found
 
 
-def word_pairs(words: Sequence[str]) -> list[str]:
-    """Terms that follow each other."""
-    return [f"{first} {second}" for first, second in pairwise(words)]
-
-
 def grams(text: str) -> list[str]:
     """Runs of four characters within words, each once, stop words left out; a shorter word is its own."""
     found: dict[str, None] = {}
@@ -160,7 +154,7 @@ def rarity(counts: Scores, known: Mask | None = None) -> Scores:
     """``(t,)``: the weight of each term by how few of the known texts hold it (the IDF of BM25)."""
     texts = counts.shape[1] if known is None else int(np.count_nonzero(known))
     holding = np.count_nonzero(counts, axis=1)
-    return np.log1p((texts - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+    return np.asarray(np.log1p((texts - holding + 0.5) / (holding + 0.5)), np.float32)
 
 
 def saturated(counts: Scores, lengths: Scores, known: Mask | None = None) -> Scores:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from personavlm.memory_store.encoder import EncodedText, TextEncoder, encode_texts
-from personavlm.memory_store.retrieval.cues import Cue, asked_for, entities
+from personavlm.memory_store.retrieval.cues import Cue, asked_for
 from personavlm.memory_store.retrieval.dates import Days, days_in, weekdays_in
 from personavlm.memory_store.retrieval.names import Participants, Speaker, asked_of, without_names
 
@@ -24,7 +24,6 @@ class QueryView:
     encoded: EncodedText | None
     speaker: Speaker
     asked_for: Cue
-    entities: tuple[str, ...]
     days: tuple[Days, ...]
     weekdays: frozenset[int]
 
@@ -48,7 +47,6 @@ def query_views(
             encoded=vectors,
             speaker=asked_of(text, participants),
             asked_for=asked_for(text),
-            entities=tuple(entities(kept)),
             days=tuple(days_in(text, today)),
             weekdays=weekdays_in(text),
         )

@@ -32,6 +32,7 @@ from personavlm.memory_store.retrieval.query import QueryView
 from personavlm.memory_store.retrieval.signals import SIGNALS
 
 Kind = Literal["turns", "memories"]
+KINDS: tuple[Kind, ...] = ("turns", "memories")
 
 PRIOR_STRENGTH = 20.0
 """How many texts of the user's own weigh as much as the prior."""
@@ -60,10 +61,7 @@ class Weights:
         """Read the file. KeyError for a signal that it lacks."""
         document = json.loads(path.read_text(encoding="utf-8"))
         names = [signal.name for signal in SIGNALS]
-        weights: dict[Kind, dict[str, float]] = {
-            "turns": {name: document[name]["turns"] for name in names},
-            "memories": {name: document[name]["memories"] for name in names},
-        }
+        weights = {kind: {name: float(document[name][kind]) for name in names} for kind in KINDS}
         priors = {name: Prior(document[name]["mean"], document[name]["deviation"]) for name in names}
         return cls(weights, priors)
 
@@ -72,8 +70,9 @@ class Weights:
         lines = []
         for signal in SIGNALS:
             prior = self.priors[signal.name]
-            entry = {kind: round(self.weights[kind][signal.name], 4) for kind in self.weights}
-            entry |= {"mean": round(prior.mean, 4), "deviation": round(prior.deviation, 4)}
+            numbers: dict[str, float] = {kind: self.weights[kind][signal.name] for kind in KINDS}
+            numbers |= {"mean": prior.mean, "deviation": prior.deviation}
+            entry = {name: round(number, 4) for name, number in numbers.items()}
             lines.append(f"  {json.dumps(signal.name)}: {json.dumps(entry)}")
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -49,17 +49,16 @@ class Retriever:
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
         """One search. Texts that have no vector yet, but for the newest, are ranked by their words alone."""
         with self._cache.hold(user) as state:
-            state.refresh()
+            state.index.refresh(state.records)
             texts = _newest(state.index.missing_texts())
-            answers = _newest(state.index.missing_answers())
             images = state.index.missing_images() if request.image_sha256 else ()
             participants, today = _asked(state.records, request.as_of)
         views = self._views(request, participants, today)
-        encoded = self.encode(texts) | self._encode_answers(answers)
+        encoded = self._encode_texts(texts)
         encoded_images = self._encode_images(user, images)
         looked_for = self._encode_images(user, request.image_sha256)
         with self._cache.hold(user) as state:
-            state.refresh()
+            state.index.refresh(state.records)
             state.index.set_texts(encoded)
             state.index.set_images(encoded_images)
             query_images = np.stack(list(looked_for.values())) if looked_for else None
@@ -69,25 +68,22 @@ class Retriever:
     def index(self, user: UserKey) -> None:
         """Encode what has no vector and store all vectors that are not stored yet, batch by batch."""
         with self._cache.hold(user) as state:
-            state.refresh()
-            texts, answers = state.index.missing_texts(), state.index.missing_answers()
-            images = state.index.missing_images()
+            state.index.refresh(state.records)
+            texts, images = state.index.missing_texts(), state.index.missing_images()
         for batch in _batches(texts):
-            self._keep(user, self.encode(batch), {})
-        for batch in _batches(answers):
-            self._keep(user, self._encode_answers(batch), {})
+            self._keep(user, self._encode_texts(batch), {})
         self._keep(user, {}, self._encode_images(user, images))
 
     def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
         """The k stored texts whose vectors have the greatest cosine with a unit vector, best first."""
         with self._cache.hold(user) as state:
-            state.refresh()
+            state.index.refresh(state.records)
             return state.index.nearest(vector, k)
 
     def turn_signals(self, user: UserKey, request: SearchRequest) -> TurnSignals:
         """What each signal says of each text of the user's turns, for fitting weights and for ablations."""
         with self._cache.hold(user) as state:
-            state.refresh()
+            state.index.refresh(state.records)
             participants, today = _asked(state.records, request.as_of)
         view = self._views(request, participants, today)[0]
         with self._cache.hold(user) as state:
@@ -101,15 +97,14 @@ class Retriever:
         self, user: UserKey, texts: Mapping[VectorKey, StoredVector], images: Mapping[str, Vectors]
     ) -> None:
         with self._cache.hold(user) as state:
-            state.refresh()
+            state.index.refresh(state.records)
             state.index.set_texts(texts)
             state.index.set_images(images)
             new_texts, new_images = state.index.take_unsaved()
             self._shard.text_vectors.save(user, new_texts)
             self._shard.image_vectors.save(user, new_images)
 
-    def encode(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
-        """Texts with their vectors, and with their tokens where the encoder has any."""
+    def _encode_texts(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
         if not texts:
             return {}
         encoder = self._shard.text_encoder
@@ -119,12 +114,6 @@ class Retriever:
             key: StoredVector(text.vector, packed_tokens(text) if has_tokens else None)
             for key, text in zip(texts, encoded, strict=True)
         }
-
-    def _encode_answers(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
-        if not texts:
-            return {}
-        vectors = self._shard.text_encoder.encode(list(texts.values()))
-        return {key: StoredVector(vector) for key, vector in zip(texts, vectors, strict=True)}
 
     def _encode_images(self, user: UserKey, sha256s: tuple[str, ...]) -> dict[str, Vectors]:
         if not sha256s:

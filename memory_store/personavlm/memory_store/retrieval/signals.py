@@ -12,7 +12,7 @@ import numpy as np
 
 from personavlm.memory_store.retrieval.cues import Cue
 from personavlm.memory_store.retrieval.evidence import Evidence
-from personavlm.memory_store.retrieval.lexical import Scores, term_keys, terms
+from personavlm.memory_store.retrieval.lexical import Scores
 from personavlm.memory_store.retrieval.names import Speaker
 
 Group = Literal["lexical", "dense", "tokens", "neighbours", "speaker", "time", "session", "form"]
@@ -44,29 +44,9 @@ def coverage(evidence: Evidence) -> Scores | None:
     return evidence.coverage(evidence.word_counts)
 
 
-def pairs(evidence: Evidence) -> Scores | None:
-    """The same of pairs of words in a row."""
-    return evidence.coverage(evidence.pair_counts)
-
-
 def characters(evidence: Evidence) -> Scores | None:
-    """The same of runs of four characters: other endings and slips still match."""
+    """The share of the query's runs of four characters: other endings and slips still match."""
     return evidence.coverage(evidence.gram_counts)
-
-
-def rarest(evidence: Evidence) -> Scores | None:
-    """The rarest word of the query that the text holds."""
-    if not len(evidence.word_counts):
-        return None
-    return np.asarray((evidence.word_rarity[:, np.newaxis] * (evidence.word_counts > 0)).max(axis=0))
-
-
-def named(evidence: Evidence) -> Scores | None:
-    """The share of the names, numbers and quoted words of the query."""
-    words = [word for entity in evidence.view.entities for word in terms(entity)]
-    if not words:
-        return None
-    return evidence.coverage(evidence.corpus.words.counts(np.unique(term_keys(words)), evidence.known))
 
 
 # dense and tokens
@@ -75,16 +55,6 @@ def named(evidence: Evidence) -> Scores | None:
 def dense(evidence: Evidence) -> Scores | None:
     """Cosine of the sentence encoder's vectors, the participants' names not in the query."""
     return evidence.cosines
-
-
-def answer(evidence: Evidence) -> Scores | None:
-    """The same with the text encoded after the question that it answers; the text alone without one."""
-    encoded = evidence.view.encoded
-    if encoded is None or evidence.cosines is None or not _talks(evidence):
-        return None
-    cosines = evidence.corpus.answer_cosines(encoded.vector)
-    usable = ~np.isnan(cosines) & evidence.corpus.neighbour(1, evidence.known)
-    return np.where(usable, cosines, evidence.cosines)
 
 
 def sentence(evidence: Evidence) -> Scores | None:
@@ -104,7 +74,7 @@ def window_bm25(evidence: Evidence) -> Scores | None:
     """BM25 whose words may stand in the texts around."""
     if not len(evidence.word_gains) or not _talks(evidence):
         return None
-    return evidence.windowed(evidence.word_gains).sum(axis=0)
+    return np.asarray(evidence.windowed(evidence.word_gains).sum(axis=0), np.float32)
 
 
 def window_tokens(evidence: Evidence) -> Scores | None:
@@ -112,30 +82,18 @@ def window_tokens(evidence: Evidence) -> Scores | None:
     return _weighed(evidence, evidence.windowed(evidence.nearest_tokens)) if _talks(evidence) else None
 
 
-def before_bm25(evidence: Evidence) -> Scores | None:
-    """BM25 of the text before."""
-    own = bm25(evidence)
-    return None if own is None or not _talks(evidence) else evidence.beside(own, 1)
-
-
-def before_tokens(evidence: Evidence) -> Scores | None:
-    """Tokens met in the text before."""
-    own = tokens(evidence)
-    return None if own is None or not _talks(evidence) else evidence.beside(own, 1)
-
-
-def after_tokens(evidence: Evidence) -> Scores | None:
-    """Tokens met in the text after."""
-    own = tokens(evidence)
-    return None if own is None or not _talks(evidence) else evidence.beside(own, -1)
-
-
 def answers_question(evidence: Evidence) -> Scores | None:
     """Whether the text before asks and this one does not."""
     if not _talks(evidence):
         return None
     asks = evidence.corpus.holds(Cue.QUESTION)
-    return evidence.beside(asks.astype(np.float32), 1) * ~asks
+    return np.asarray(evidence.beside(asks.astype(np.float32), 1) * ~asks, np.float32)
+
+
+def question(evidence: Evidence) -> Scores | None:
+    """How near the question that this text answers comes to the query's tokens."""
+    own, answers = tokens(evidence), answers_question(evidence)
+    return None if own is None or answers is None else evidence.beside(own, 1) * answers
 
 
 # speaker
@@ -198,19 +156,7 @@ def asks(evidence: Evidence) -> Scores | None:
     return evidence.corpus.holds(Cue.QUESTION).astype(np.float32)
 
 
-def length(evidence: Evidence) -> Scores | None:
-    """The logarithm of the text's number of words: a greeting seldom answers anything."""
-    return np.log1p(evidence.corpus.words.lengths)
-
-
 # session
-
-
-def session_words(evidence: Evidence) -> Scores | None:
-    """How much of the query the text's session speaks of, as BM25."""
-    if not len(evidence.word_gains) or not _talks(evidence):
-        return None
-    return evidence.of_session(evidence.word_gains).sum(axis=0)
 
 
 def session_tokens(evidence: Evidence) -> Scores | None:
@@ -221,20 +167,14 @@ def session_tokens(evidence: Evidence) -> Scores | None:
 SIGNALS = (
     Signal("bm25", "lexical", bm25),
     Signal("coverage", "lexical", coverage),
-    Signal("pairs", "lexical", pairs),
     Signal("characters", "lexical", characters),
-    Signal("rarest", "lexical", rarest),
-    Signal("named", "lexical", named),
     Signal("dense", "dense", dense),
     Signal("sentence", "dense", sentence),
     Signal("tokens", "tokens", tokens),
-    Signal("answer", "neighbours", answer),
     Signal("window bm25", "neighbours", window_bm25),
     Signal("window tokens", "neighbours", window_tokens),
-    Signal("before bm25", "neighbours", before_bm25),
-    Signal("before tokens", "neighbours", before_tokens),
-    Signal("after tokens", "neighbours", after_tokens),
     Signal("answers question", "neighbours", answers_question),
+    Signal("question", "neighbours", question),
     Signal("speaker", "speaker", speaker),
     Signal("date", "time", date),
     Signal("named date", "time", named_date),
@@ -243,8 +183,6 @@ SIGNALS = (
     Signal("how many", "form", asked_cue(Cue.NUMBER)),
     Signal("who", "form", asked_cue(Cue.NAME)),
     Signal("asks", "form", asks),
-    Signal("length", "form", length),
-    Signal("session bm25", "session", session_words),
     Signal("session tokens", "session", session_tokens),
 )
 

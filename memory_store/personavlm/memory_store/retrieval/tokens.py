@@ -35,7 +35,7 @@ def packed(rows: Vectors) -> Packed:
     if not rows.size:
         return np.empty(rows.shape, np.int8)
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    return np.rint(rows * (127 / np.maximum(largest, np.float32(1e-9)))).astype(np.int8)
+    return np.asarray(np.rint(rows * (127 / np.maximum(largest, np.float32(1e-9)))), np.int8)
 
 
 def packed_tokens(text: EncodedText) -> PackedTokens:
@@ -88,7 +88,7 @@ class TokenTable:
         self._sentence_norms.extend(_norms(means))
 
     def counts(self, ids: NDArray[np.int32], texts: int, known: Mask | None) -> Scores:
-        """``(len(ids), texts)``: how often each text holds each of these token ids, which must be distinct."""
+        """``(len(ids), texts)``: how often each text holds each of these distinct token ids."""
         spread = np.zeros((len(ids), texts), np.float32)
         spread[:, self._texts.array] = self._ids.counts(ids.astype(np.uint32))
         if known is not None:
@@ -107,7 +107,8 @@ class TokenTable:
         Chunking, 2024).
         """
         starts, norms = self._sentence_starts.array, self._sentence_norms.array
-        return self._best(vector[np.newaxis], self._sentences.array, norms, starts, texts)[0]
+        best = self._best(vector[np.newaxis], self._sentences.array, norms, starts, texts)
+        return np.asarray(best[0], np.float32)
 
     def _best(
         self, tokens: Vectors, rows: Packed, norms: Scores, starts: NDArray[np.int64], texts: int
@@ -126,4 +127,4 @@ class TokenTable:
 
 def _norms(rows: Packed) -> Scores:
     wide = rows.astype(np.float32)
-    return np.maximum(np.sqrt(np.vecdot(wide, wide)), np.float32(1))
+    return np.asarray(np.maximum(np.sqrt(np.vecdot(wide, wide)), 1), np.float32)

@@ -71,6 +71,6 @@ class VectorTable:
 def _columns(key: VectorKey, stored: StoredVector) -> Row:
     row: Row = {"id": key.id, "field": key.field, "digest": key.digest, "vector": stored.vector}
     if tokens := stored.tokens:
-        packed = (tokens.ids, tokens.vectors, tokens.sentences)
-        row |= {name: array.tobytes() for name, array in zip(TOKEN_COLUMNS, packed, strict=True)}
+        packed = (tokens.ids.tobytes(), tokens.vectors.tobytes(), tokens.sentences.tobytes())
+        row |= dict(zip(TOKEN_COLUMNS, packed, strict=True))
     return row

@@ -57,7 +57,8 @@ class MiniLmEncoder:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._projection: Vectors = np.load(PROJECTION).astype(np.float32)
-        self._sentence_ends = [self._tokenizer.token_to_id(mark) for mark in SENTENCE_ENDS]
+        ends = (self._tokenizer.token_to_id(mark) for mark in SENTENCE_ENDS)
+        self._sentence_ends = [id for id in ends if id is not None]
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     @property
@@ -99,6 +100,14 @@ class MiniLmEncoder:
         return EncodedText(
             pooled / np.linalg.norm(pooled), ids.astype(np.int32), tokens, starts.astype(np.int32)
         )
+
+    def token_moments(self, texts: Sequence[str]) -> tuple[Vectors, int]:
+        """``(dim, dim)``: the products of all tokens' unit vectors with themselves, added up; how many."""
+        total, count = np.zeros((DIM, DIM), np.float32), 0
+        for _, _, vectors in self._passes(texts):
+            unit = vectors[1:-1] / np.linalg.norm(vectors[1:-1], axis=1, keepdims=True)
+            total, count = total + unit.T @ unit, count + len(unit)
+        return total, count
 
     def _passes(self, texts: Sequence[str]) -> Iterator[tuple[int, NDArray[np.int64], Vectors]]:
         """``(position in texts, token ids (n,), token vectors (n, dim))``, texts of like length together,
