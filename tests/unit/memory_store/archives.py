@@ -14,30 +14,26 @@ from personavlm.memory_store import (
     ImageRef,
     MemoryKind,
     MemoryStore,
+    Profile,
+    Progress,
     SearchRequest,
     TurnDraft,
     UserKey,
-    utc_now,
 )
-from personavlm.memory_store.lifecycle.transfer import Transfer
 from tests.unit.memory_store.steps import START, day
 from tests.unit.memory_store.test_store_histories import view
 
 LATE = START + timedelta(days=4000)
 
 
-def transfer_of(store: MemoryStore) -> Transfer:
-    return Transfer(store._shard, store._cache, store.eraser, utc_now)
-
-
 def exported(store: MemoryStore, user: UserKey, *, vectors: bool = False) -> bytes:
     file = io.BytesIO()
-    transfer_of(store).export_user(user, file, vectors=vectors)
+    store.transfer.export_user(user, file, vectors=vectors)
     return file.getvalue()
 
 
 def imported(store: MemoryStore, user: UserKey, archive: bytes, *, replace: bool = False) -> None:
-    transfer_of(store).import_user(user, io.BytesIO(archive), replace=replace)
+    store.transfer.import_user(user, io.BytesIO(archive), replace=replace)
 
 
 def everything(store: MemoryStore, user: UserKey) -> list[object]:
@@ -67,7 +63,7 @@ def everything(store: MemoryStore, user: UserKey) -> list[object]:
 
 
 def live_a_little(store: MemoryStore, user: UserKey) -> None:
-    """Turns, an image, memories of all kinds, linked episodes, a step that writes nothing."""
+    """Turns, an image, memories of all kinds, linked episodes, a profile, a step that writes nothing."""
     image: ImageRef = store.put_image(user, b"\x89PNG a cup", "image/png", 2, 2, "a cup")
     for number in range(3):
         images = (image,) if number == 1 else ()
@@ -92,6 +88,9 @@ def live_a_little(store: MemoryStore, user: UserKey) -> None:
             store.apply(user, kind, source, [add])
         store.apply(user, MemoryKind.SEMANTIC, f"nothing {number}", [])
         store.linker.link(user, source)
+        profile = Profile(version=0, cause="reset", event_time=end, recorded_at=end, source=source)
+        store.save_profile(user, profile)
+        store.save_progress(user, Progress(number + 1, number))
 
 
 def unzipped(archive: bytes) -> dict[str, bytes]:

@@ -18,7 +18,6 @@ from tests.unit.memory_store.archives import (
     exported,
     imported,
     live_a_little,
-    transfer_of,
     unzipped,
 )
 from tests.unit.memory_store.encoders import WordEncoder, close_stores, open_store
@@ -181,15 +180,15 @@ def test_round_trip_of_a_tenant(tmp_path: Path) -> None:
         live_a_little(store, UserKey("acme", name))
     live_a_little(store, UserKey("globex", "ada"))
     file = io.BytesIO()
-    assert len(transfer_of(store).export_tenant("acme", file).members) == 3
+    assert len(store.transfer.export_tenant("acme", file).members) == 3
     other = open_store(tmp_path / "to")
     live_a_little(other, UserKey("acme", "ada"))
-    users = transfer_of(other).import_tenant("initech", file)
+    users = other.transfer.import_tenant("initech", file)
     assert users == tuple(UserKey("initech", name) for name in names)
     for name in names:
         assert everything(other, UserKey("initech", name)) == everything(store, UserKey("acme", name))
     with pytest.raises(InvalidError, match="replace=True"):
-        transfer_of(other).import_tenant("acme", file)
+        other.transfer.import_tenant("acme", file)
     assert UserKey("acme", "城") not in other.users()
-    transfer_of(other).import_tenant("acme", file, replace=True)
+    other.transfer.import_tenant("acme", file, replace=True)
     assert everything(other, UserKey("acme", "城")) == everything(store, UserKey("acme", "城"))
