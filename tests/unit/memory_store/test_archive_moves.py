@@ -137,10 +137,10 @@ def test_a_failure_is_undone_at_once(archive: Path, folder: Path) -> None:
     store.eraser.erase_user(UserKey("x", "counts"))
     before = everything(store, BOB)
     for reads in range(1, every + 1, max((every - 1) // 6, 1)):
-        with pytest.raises((OSError, InvalidError), match="failed|no ZIP"):
+        with pytest.raises((OSError, InvalidError), match=r"failed|no ZIP"):
             store.transfer.import_user(nobody, FailingFile(data, reads))
     for reads in (1, checked + 1, every):
-        with pytest.raises((OSError, InvalidError), match="failed|no ZIP"):
+        with pytest.raises((OSError, InvalidError), match=r"failed|no ZIP"):
             store.transfer.import_user(BOB, FailingFile(data, reads), replace=True)
     assert everything(store, BOB) == before
     assert store.users() == (BOB, NEIGHBOUR)
