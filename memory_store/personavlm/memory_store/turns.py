@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from secrets import token_hex
+from hashlib import sha256
 
 from personavlm.memory_store.errors import InvalidError, OutOfOrderError
 from personavlm.memory_store.records import Turn, TurnDraft, UserKey
 from personavlm.memory_store.storage.media import MediaFolder
+from personavlm.memory_store.storage.tables import uid_of
 from personavlm.memory_store.times import utc
 from personavlm.memory_store.working_set import WorkingSet
 
@@ -29,18 +30,20 @@ def take_in(
         turn = records.turn_of_client(draft.client_id)
         if turn is None:
             media.require(user, draft.images)
-            turn = turn_of(draft, records, gap, now)
+            turn = turn_of(draft, records, uid_of(user), gap, now)
             records.add_turn(turn)
         turns.append(turn)
     return tuple(turns), tuple(records.turns[first:])
 
 
-def turn_of(draft: TurnDraft, records: WorkingSet, gap: timedelta, now: datetime) -> Turn:
+def turn_of(draft: TurnDraft, records: WorkingSet, uid: str, gap: timedelta, now: datetime) -> Turn:
     """The next turn of this user. InvalidError, OutOfOrderError, ValueError (naive time)."""
     if not (draft.user_text.strip() or draft.assistant_text.strip() or draft.images):
         raise InvalidError("a turn needs a text or an image")
     event_time = _event_time(draft, records, now)
-    id = f"t_{token_hex(13)}"  # not made from the text: ids stand in the clear where texts are encrypted
+    # Not made from the text: ids stand in the clear where texts are encrypted.
+    place = f"{uid} {records.next_index} {event_time.isoformat()} {draft.client_id}"
+    id = f"t_{sha256(place.encode(errors='surrogatepass')).hexdigest()[:26]}"
     return Turn(
         id=id,
         index=records.next_index,

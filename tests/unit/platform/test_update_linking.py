@@ -10,13 +10,14 @@ import pytest
 from personavlm.memory_store import EpisodeLink, MemoryKind, MemoryStore, Progress, UserKey
 from personavlm.platform.engines.rules.engine import RulesEngine
 from personavlm.platform.errors import EngineUnavailable
-from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
 from tests.unit.platform.update_workbench import (
     HOUR,
     USER,
     WALL,
     Rows,
     TaskEngine,
+    close_stores,
+    open_anew,
     open_store,
     say,
     stage_of,
@@ -34,7 +35,7 @@ LIFE = [
 def store(tmp_path: Path) -> Iterator[MemoryStore]:
     opened = open_store(tmp_path / "store")
     yield opened
-    opened.close()
+    close_stores()
 
 
 def quote(rows: Rows) -> str:
@@ -114,20 +115,18 @@ class DyingStore(MemoryStore):
 async def test_a_death_before_progress_is_stored_doubles_no_link(tmp_path: Path) -> None:
     for fatal in range(1, 100):
         folder = tmp_path / f"fatal-{fatal}"
-        dying = DyingStore.open(
-            folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), clock=lambda: WALL
-        )
+        dying = open_anew(DyingStore, folder)
         dying.saves_left = fatal
         say(dying, [LIFE[0], *LIFE[2:]])
         try:
             await stage_of(dying, TaskEngine({"episodic": quote})).run(USER)
         except Killed:
-            dying.close()
+            close_stores(folder)
             revived = open_store(folder)
             await stage_of(revived, TaskEngine({"episodic": quote})).run(USER)
             assert len(links_of(revived)) == 1, f"after death at save {fatal}"
-            revived.close()
+            close_stores(folder)
         else:
-            dying.close()
+            close_stores(folder)
             break
     assert fatal > 2

@@ -21,7 +21,6 @@ from personavlm.memory_store.records import (
 from personavlm.platform.errors import EngineUnavailable
 from personavlm.platform.prompts.render import read_rows
 from personavlm.platform.updates import UpdateSettings
-from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
 from tests.unit.platform.update_workbench import (
     CONVERSATION,
     HOUR,
@@ -32,6 +31,8 @@ from tests.unit.platform.update_workbench import (
     Responder,
     Rows,
     TaskEngine,
+    close_stores,
+    open_anew,
     open_store,
     say,
     stage_of,
@@ -57,7 +58,7 @@ async def test_an_engine_that_fails_anywhere_leaves_the_same_final_state(tmp_pat
         assert await stage_of(store, TaskEngine(RESPONDERS)).run(USER)
         assert state_of(store) == state_of(undisturbed), f"after a failure at call {failing}"
         assert not await stage_of(store, TaskEngine(RESPONDERS)).run(USER)
-        store.close()
+        close_stores(tmp_path / f"failing-{failing}")
 
 
 Written = TypeVar("Written")
@@ -96,9 +97,7 @@ class DyingStore(MemoryStore):
 
 
 def open_dying(folder: Path, writes_left: int, dies_after_write: bool = True) -> DyingStore:
-    store = DyingStore.open(
-        folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), clock=lambda: WALL
-    )
+    store = open_anew(DyingStore, folder)
     store.writes_left, store.dies_after_write = writes_left, dies_after_write
     return store
 

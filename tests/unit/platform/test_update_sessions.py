@@ -23,6 +23,7 @@ from tests.unit.platform.update_workbench import (
     WALL,
     Responder,
     TaskEngine,
+    close_stores,
     open_store,
     say,
     stage_of,
@@ -33,7 +34,7 @@ from tests.unit.platform.update_workbench import (
 def store(tmp_path: Path) -> Iterator[MemoryStore]:
     opened = open_store(tmp_path / "store")
     yield opened
-    opened.close()
+    close_stores()
 
 
 async def test_an_idle_session_closes_by_the_wall_clock_not_by_its_own_times(store: MemoryStore) -> None:

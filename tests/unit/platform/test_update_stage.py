@@ -28,6 +28,7 @@ from tests.unit.platform.update_workbench import (
     START,
     USER,
     TaskEngine,
+    close_stores,
     open_store,
     say,
     stage_of,
@@ -42,7 +43,7 @@ PIXEL = base64.b64decode(
 def store(tmp_path: Path) -> Iterator[MemoryStore]:
     opened = open_store(tmp_path / "store")
     yield opened
-    opened.close()
+    close_stores()
 
 
 async def test_turns_then_closed_sessions_in_order(store: MemoryStore) -> None:

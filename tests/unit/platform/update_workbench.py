@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from personavlm.memory_store import MemoryStore
 from personavlm.memory_store.records import TRAITS, Turn, TurnDraft, UserKey
@@ -118,11 +118,27 @@ CONVERSATION: list[tuple[timedelta, str]] = [
 WITH_GOODBYE = [*CONVERSATION[:3], (0.25 * HOUR, "Goodbye"), *CONVERSATION[3:]]
 
 
+_open: dict[Path, MemoryStore] = {}
+AnyStore = TypeVar("AnyStore", bound=MemoryStore)
+
+
 def open_store(folder: Path) -> MemoryStore:
-    """A store whose clock stands still at ``WALL``."""
-    return MemoryStore.open(
-        folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), clock=lambda: WALL
-    )
+    """A store whose clock stands still at ``WALL``; one that is open in this folder is closed first."""
+    return open_anew(MemoryStore, folder)
+
+
+def open_anew(type_: type[AnyStore], folder: Path) -> AnyStore:
+    close_stores(folder)
+    store = type_.open(folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), clock=lambda: WALL)
+    _open[folder] = store
+    return store
+
+
+def close_stores(*folders: Path) -> None:
+    """Close what was opened in these folders, or in all."""
+    for folder in folders or tuple(_open):
+        if folder in _open:
+            _open.pop(folder).close()
 
 
 def say(store: MemoryStore, turns: list[tuple[timedelta, str]], *, past: bool = False) -> list[Turn]:

@@ -38,7 +38,7 @@ def _demonstrate(args: argparse.Namespace, folder: Path, console: Console) -> No
     keys = folder / "keys.json"
     key = create_key(keys, "demo", replay=True, name="demo")
     config = Config(
-        service=ServiceConfig(port=args.port, keys_file=keys), memory=MemoryConfig(uri=folder / "memory")
+        service=ServiceConfig(port=args.port, keys_file=keys), memory=MemoryConfig(uri=str(folder / "memory"))
     )
     started = time.perf_counter()
     console.print("Starting Ray, two memory actors, the policy and the ingress …")
