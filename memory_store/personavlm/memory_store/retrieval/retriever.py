@@ -49,16 +49,16 @@ class Retriever:
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
         """One search. Texts that have no vector yet, but for the newest, are ranked by their words alone."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             texts = _newest(state.index.missing_texts())
             images = state.index.missing_images() if request.image_sha256 else ()
             participants, today = _asked(state.records, request.as_of)
         views = self._views(request, participants, today)
-        encoded = self._encode_texts(texts)
+        encoded = self.encode(texts)
         encoded_images = self._encode_images(user, images)
         looked_for = self._encode_images(user, request.image_sha256)
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             state.index.set_texts(encoded)
             state.index.set_images(encoded_images)
             query_images = np.stack(list(looked_for.values())) if looked_for else None
@@ -68,22 +68,22 @@ class Retriever:
     def index(self, user: UserKey) -> None:
         """Encode what has no vector and store all vectors that are not stored yet, batch by batch."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             texts, images = state.index.missing_texts(), state.index.missing_images()
         for batch in _batches(texts):
-            self._keep(user, self._encode_texts(batch), {})
+            self._keep(user, self.encode(batch), {})
         self._keep(user, {}, self._encode_images(user, images))
 
     def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
         """The k stored texts whose vectors have the greatest cosine with a unit vector, best first."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             return state.index.nearest(vector, k)
 
     def turn_signals(self, user: UserKey, request: SearchRequest) -> TurnSignals:
         """What each signal says of each text of the user's turns, for fitting weights and for ablations."""
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             participants, today = _asked(state.records, request.as_of)
         view = self._views(request, participants, today)[0]
         with self._cache.hold(user) as state:
@@ -97,14 +97,15 @@ class Retriever:
         self, user: UserKey, texts: Mapping[VectorKey, StoredVector], images: Mapping[str, Vectors]
     ) -> None:
         with self._cache.hold(user) as state:
-            state.index.refresh(state.records)
+            state.refresh()
             state.index.set_texts(texts)
             state.index.set_images(images)
             new_texts, new_images = state.index.take_unsaved()
             self._shard.text_vectors.save(user, new_texts)
             self._shard.image_vectors.save(user, new_images)
 
-    def _encode_texts(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
+    def encode(self, texts: Mapping[VectorKey, str]) -> dict[VectorKey, StoredVector]:
+        """Texts with their vectors, and with their tokens where the encoder has any."""
         if not texts:
             return {}
         encoder = self._shard.text_encoder

@@ -114,17 +114,13 @@ class Search:
         shown = {hit.item.id for hit in visual}
         rest = [number for number, memory in enumerate(semantic) if memory.id not in shown]
         episodic_memories = self._memories(MemoryKind.EPISODIC)
-        episodic = self._choose(
-            "episodic",
-            episodic_memories,
-            self._memory_scores(MemoryKind.EPISODIC, episodic_memories),
-            request.k_episodic,
-        )
+        episodic_scores = self._memory_scores(MemoryKind.EPISODIC, episodic_memories)
+        episodic = self._choose("episodic", episodic_memories, episodic_scores, request.k_episodic)
         return SearchResult(
             semantic=_in_order(
                 self._choose("semantic", [semantic[i] for i in rest], scores[rest], request.k_semantic)
             ),
-            episodic=_in_order(episodic),
+            episodic=_in_order([*episodic, *self._linked(episodic, episodic_memories, episodic_scores)]),
             procedural=_in_order(self._procedural()),
             visual=_in_order(visual),
             turns=_in_order(self._turns(episodic)),
@@ -175,6 +171,24 @@ class Search:
             Hit(memories[position], kind, float(scores[position]), rank >= choice.inside)
             for rank, position in enumerate(choice.positions)
         ]
+
+    def _linked(self, found: Sequence[Hit], episodes: Sequence[AnyMemory], scores: Floats) -> list[Hit]:
+        """The strongest related episode of each find, best find first, from where finds may come from."""
+        _, begin, end = self._index.entries(episodes).T
+        candidates, window = Candidates(scores, begin, end), self._request.window
+        inside = _overlap(candidates, window)
+        near = _overlap(candidates, widened(window)) if "episodic" in self._widened else inside
+        positions = {episodes[i].id: i for i in np.flatnonzero(near).tolist()}
+        for hit in found:
+            del positions[hit.item.id]
+        linked: list[Hit] = []
+        for hit in found:
+            for link in self._working_set.links(hit.item.id, self._request.as_of):
+                i = positions.pop(link.other_end(hit.item.id), None)
+                if i is not None:
+                    linked.append(Hit(episodes[i], "episodic", float(scores[i]), not inside[i], link))
+                    break
+        return linked[: max(self._request.k_linked, 0)]
 
     def _procedural(self) -> list[Hit]:
         """Goals and habits hold whenever they were learned, so no window applies."""
