@@ -9,6 +9,7 @@ import pytest
 from personavlm.memory_store import Add, BusyError, MemoryKind, MemoryStore, Profile, TurnDraft, UserKey
 from personavlm.memory_store.storage.lance import UNREADABLE
 from personavlm.memory_store.storage.shard import StorageSettings
+from tests.unit.memory_store.blocked import Blocked
 from tests.unit.memory_store.encoders import close_stores, open_store
 from tests.unit.memory_store.killed import drain_and_die, journalled, write_and_die
 from tests.unit.memory_store.steps import day, say
@@ -25,24 +26,6 @@ def from_tables(store: MemoryStore, user: UserKey) -> list[str]:
     store.flush()
     store.evict()
     return said(store, user)
-
-
-class Blocked:
-    """A table that cannot be written: something else is in the place of its folder of data files."""
-
-    def __init__(self, folder: Path, table: str = "turns") -> None:
-        self._data = folder / f"{table}.lance" / "data"
-        self._away = self._data.with_name("away")
-
-    def __enter__(self) -> None:
-        if self._data.exists():
-            self._data.rename(self._away)
-        self._data.write_text("")
-
-    def __exit__(self, *_: object) -> None:
-        self._data.unlink()
-        if self._away.exists():
-            self._away.rename(self._data)
 
 
 @pytest.mark.parametrize("drained", [0, 1, 3, 4])

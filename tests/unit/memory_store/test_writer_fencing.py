@@ -1,4 +1,4 @@
-"""One writer per shard: the second is refused; one that lost its epoch acknowledges nothing and ruins nothing."""
+"""One writer per shard: a second is refused; one that lost its epoch acknowledges and ruins nothing."""
 
 import subprocess
 import sys

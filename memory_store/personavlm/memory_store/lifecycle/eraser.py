@@ -2,13 +2,13 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 
 from personavlm.memory_store.admission import Admission
 from personavlm.memory_store.cache import UserCache
-from personavlm.memory_store.errors import DamagedError, NotFoundError
+from personavlm.memory_store.errors import BusyError, DamagedError, NotFoundError, StoreError
 from personavlm.memory_store.lifecycle.erasure import (
     Owner,
     Plan,
@@ -20,53 +20,49 @@ from personavlm.memory_store.lifecycle.erasure import (
     memory_conditions,
     range_conditions,
 )
+from personavlm.memory_store.lifecycle.words import needles_of, said
 from personavlm.memory_store.queries import Window
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.storage.byte_search import Searched, search_bytes
-from personavlm.memory_store.storage.lance import quoted
+from personavlm.memory_store.storage.lance import UNREADABLE
 from personavlm.memory_store.storage.shard import Shard
 
 logger = logging.getLogger(__name__)
 
 PLANS, RECEIPTS = "erasures", "receipts"
-SEARCHED = (
-    ("turns", "user_text"),
-    ("turns", "assistant_text"),
-    ("core", "text"),
-    ("semantic", "text"),
-    ("episodic", "text"),
-    ("procedural", "text"),
-)
-"""Columns whose texts are looked for in the files after they were erased."""
-NEEDLES, SHORTEST_NEEDLE, LONGEST_NEEDLE = 32, 24, 80
 
 
 class Eraser:
-    """Erases from one shard. Nobody whose data is being erased is served meanwhile (``BusyError``)."""
+    """Erases from one shard. Nobody whose data is being erased is served meanwhile (``BusyError``).
+
+    Where an erasure fails halfway they stay shut out until it is finished, by the next erasure or at the
+    next opening: what they wrote meanwhile would go with the rest.
+    """
 
     def __init__(
         self, shard: Shard, cache: UserCache, admission: Admission, clock: Callable[[], datetime]
     ) -> None:
         self._shard, self._cache, self._admission, self._clock = shard, cache, admission, clock
+        self._failed: list[tuple[Plan, ExitStack]] = []
 
     def erase_user(self, user: UserKey, scope: Scope = "user") -> Receipt:
         """Everything of one user."""
-        with self.shut([user]):
-            return self.carry_out(Plan.of_user(new_id(), user, self._clock(), scope))
+        with self._erasing([user]) as erase:
+            return erase(Plan.of_user(new_id(), user, self._clock(), scope))
 
     def erase_users(self, users: Sequence[UserKey], scope: Scope) -> Receipt:
         """Everything of several users, each table rewritten once. The receipt names none of them."""
-        with self.shut(users):
-            return self.carry_out(Plan.of_users(new_id(), users, self._clock(), scope))
+        with self._erasing(users) as erase:
+            return erase(Plan.of_users(new_id(), users, self._clock(), scope))
 
     def erase_tenant(self, tenant: str) -> Receipt:
         """Everything of one tenant in this shard."""
-        with self.shut([tenant]):
-            return self.carry_out(Plan.of_tenant(new_id(), tenant, self._clock()))
+        with self._erasing([tenant]) as erase:
+            return erase(Plan.of_tenant(new_id(), tenant, self._clock()))
 
     def erase_memory(self, user: UserKey, memory_id: str) -> Receipt:
         """One memory in all its versions, with images that belong to nothing else. NotFoundError."""
-        with self.shut([user]):
+        with self._erasing([user]) as erase:
             records = self._shard.load(user).records
             versions = records.versions(memory_id)
             if not versions:
@@ -82,11 +78,11 @@ class Eraser:
                 conditions=memory_conditions(user, versions[0], images),
                 images=images,
             )
-            return self.carry_out(plan)
+            return erase(plan)
 
     def erase_range(self, user: UserKey, window: Window, scope: Scope = "range") -> Receipt:
         """The turns of a window, every memory and profile that rests on one of them, and their images."""
-        with self.shut([user]):
+        with self._erasing([user]) as erase:
             records = self._shard.load(user).records
             turns = [turn for turn in records.turns if window.overlaps(turn.event_time, turn.event_time)]
             derived = derived_from(records, turns)
@@ -100,12 +96,13 @@ class Eraser:
                 conditions=range_conditions(user, turns, derived),
                 images=derived.images,
             )
-            return self.carry_out(plan)
+            return erase(plan)
 
-    def resume(self) -> tuple[Receipt, ...]:
-        """Finish what an earlier process began."""
-        keys = sorted(key for key, _ in self._shard.objects.list(PLANS))
-        return tuple(self._finish(Plan.model_validate_json(self._shard.objects.get(key))) for key in keys)
+    def resume(self) -> None:
+        """Finish what an earlier process began. What cannot be finished is logged, its users not served."""
+        for key in sorted(key for key, _ in self._shard.objects.list(PLANS)):
+            self._failed.append((Plan.model_validate_json(self._shard.objects.get(key)), ExitStack()))
+        self._finish_failed()
 
     def receipts(self, tenant: str) -> tuple[Receipt, ...]:
         """Receipts of a tenant, oldest first."""
@@ -123,6 +120,39 @@ class Eraser:
             self._cache.barrier()  # whoever was admitted before has finished, and what it wrote is seen
             yield
 
+    @contextmanager
+    def _erasing(self, everyone: Sequence[UserKey | str]) -> Iterator[Callable[[Plan], Receipt]]:
+        """Shut users and tenants out and lend what carries a plan out."""
+        self._finish_failed()
+        with ExitStack() as stack:
+            stack.enter_context(self.shut(everyone))
+
+            def erase(plan: Plan) -> Receipt:
+                self.note(plan)
+                try:
+                    return self._finish(plan)
+                except BaseException:
+                    self._failed.append((plan, stack.pop_all()))
+                    raise
+
+            yield erase
+
+    def _finish_failed(self) -> None:
+        failed, self._failed = self._failed, []
+        for plan, shut in failed:
+            try:
+                self._finish(plan)
+            except (StoreError, *UNREADABLE) as error:
+                logger.error("the erasure %s cannot be finished: %s", plan.id, error)
+                self._keep_shut(plan, shut)
+            else:
+                shut.close()
+
+    def _keep_shut(self, plan: Plan, shut: ExitStack) -> None:
+        with suppress(BusyError):  # they are shut out by this or another plan already
+            shut.enter_context(self.shut([plan.tenant] if plan.scope == "tenant" else self._users(plan)))
+        self._failed.append((plan, shut))
+
     def note(self, plan: Plan) -> None:
         """Store a plan, in place of an older one of its id: unless it is dropped, it is carried out when the
         shard is opened next."""
@@ -139,7 +169,7 @@ class Eraser:
 
     def _finish(self, plan: Plan) -> Receipt:
         self._shard.writer.flush()
-        needles = tuple(self._needles(plan))
+        needles = needles_of(self._shard, plan.conditions)
         conditions = {name: for_table(plan.conditions, name) for name in self._shard.tables}
         rows = self._shard.purge({name: each for name, each in conditions.items() if each})
         images = self._erase_images(plan)
@@ -156,17 +186,6 @@ class Eraser:
         self._shard.objects.put(f"{RECEIPTS}/{plan.id}.json", receipt.model_dump_json().encode())
         self.drop(plan)
         return receipt
-
-    def _needles(self, plan: Plan) -> Iterable[bytes]:
-        """Some texts of what goes, to look for afterwards: ids alone would prove little."""
-        texts: list[str] = []
-        for name, column in SEARCHED:
-            condition = for_table(plan.conditions, name)
-            if condition:
-                rows = self._shard.tables[name].find(condition, [column])
-                texts += [text for text in rows[column].to_pylist() if text and len(text) >= SHORTEST_NEEDLE]
-        longest = sorted(set(texts), key=len, reverse=True)[:NEEDLES]
-        return [text.encode()[:LONGEST_NEEDLE] for text in longest]
 
     def _erase_images(self, plan: Plan) -> int:
         """How many. A tenant's go by their folder: who has rows left says nothing of who had images."""
@@ -204,17 +223,11 @@ class Eraser:
                 raise DamagedError(f"erasure {plan.id}: the table {name} still holds rows")
         searched = search_bytes(self._shard.objects, needles)
         if searched.found:  # somebody else may have said the same words: those may stay
-            own = [needle for needle in needles if not self._said_elsewhere(needle)]
+            own = [needle for needle in needles if not said(self._shard, needle)]
             searched = search_bytes(self._shard.objects, own)
         if searched.found:
             raise DamagedError(f"erasure {plan.id}: bytes are left in {', '.join(searched.found)}")
         return searched
-
-    def _said_elsewhere(self, needle: bytes) -> bool:
-        words = quoted(needle.decode(errors="ignore"))
-        return any(
-            self._shard.tables[name].count(f"strpos({column}, {words}) > 0") for name, column in SEARCHED
-        )
 
 
 def new_id() -> str:

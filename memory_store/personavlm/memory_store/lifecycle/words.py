@@ -1,0 +1,59 @@
+"""Words of what is erased, to look for in the files afterwards, and whether somebody else said them too."""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+
+from personavlm.memory_store.lifecycle.erasure import for_table
+from personavlm.memory_store.storage.lance import quoted
+from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.tables import RECORDS
+
+SEARCHED = (
+    ("turns", "user_text"),
+    ("turns", "assistant_text"),
+    ("core", "text"),
+    ("semantic", "text"),
+    ("episodic", "text"),
+    ("procedural", "text"),
+)
+NEEDLES, SHORTEST, LONGEST = 32, 24, 80
+
+
+def needles_of(shard: Shard, conditions: Mapping[str, str]) -> tuple[bytes, ...]:
+    """Some texts of what goes by these conditions: to look for ids alone would prove little."""
+    texts: set[str] = set()
+    for name, column in SEARCHED:
+        condition = for_table(conditions, name)
+        if condition:
+            rows = shard.tables[name].find(condition, [column])
+            texts.update(text for text in rows[column].to_pylist() if text and len(text) >= SHORTEST)
+    longest = sorted(texts, key=len, reverse=True)[:NEEDLES]
+    return tuple(text.encode()[:LONGEST] for text in longest)
+
+
+def said(shard: Shard, needle: bytes) -> bool:
+    """Whether a row holds these words, on its way into a table (looked at first) or in one."""
+    if any(needle in write.payload for write in shard.writer.unstored()):
+        return True
+    words = needle.decode(errors="ignore")
+    return any(_said_in(shard, name, schema, words) for name, schema in RECORDS.items())
+
+
+def _said_in(shard: Shard, name: str, schema: pa.Schema, words: str) -> bool:
+    table = shard.tables[name]
+    if table.count(" OR ".join(f"strpos({text}, {quoted(words)}) > 0" for text in _texts(schema))):
+        return True
+    if "images" not in schema.names:
+        return False
+    images = table.find("array_length(images) > 0", ["images"])["images"].to_pylist()
+    return any(words in image["caption"] for row in images for image in row)
+
+
+def _texts(schema: pa.Schema) -> Iterator[str]:
+    """SQL for the text of each column that holds any, captions excepted."""
+    for field in schema:
+        if field.name not in ("uid", "tenant", "user") and pa.types.is_string(field.type):
+            yield field.name
+        elif field.type == pa.list_(pa.string()):
+            yield f"array_to_string({field.name}, ' ')"
