@@ -15,6 +15,7 @@ from ray import serve
 from ray.serve import Application
 
 from personavlm.deployments.ingress import Ingress
+from personavlm.deployments.local_ray import announced
 from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
 from personavlm.deployments.policy import Policy
 from personavlm.platform.config import Config
@@ -54,14 +55,15 @@ def running(config: Config) -> Iterator[str]:
     start_ray(config)
     memory = MemoryPool.connect(config)
     try:
-        serve.start(
-            http_options={"host": config.service.host, "port": config.service.port},
-            logging_config={"log_level": "WARNING"},
-        )
-        serve.run(build(config), name=APP, route_prefix="/")
-        url = f"http://{config.service.host}:{config.service.port}"
-        wait_ready(url)
-        yield url
+        with announced(config.memory.uri, ray.get_runtime_context().gcs_address):
+            serve.start(
+                http_options={"host": config.service.host, "port": config.service.port},
+                logging_config={"log_level": "WARNING"},
+            )
+            serve.run(build(config), name=APP, route_prefix="/")
+            url = f"http://{config.service.host}:{config.service.port}"
+            wait_ready(url)
+            yield url
     finally:
         if config.ray_address is None:
             _stop_local_cluster()

@@ -1,4 +1,4 @@
-"""`personavlm`: serve, demo, replay, keys. Heavy imports happen after the arguments are parsed."""
+"""`personavlm`: serve, demo, replay, keys, store. Heavy imports happen after the arguments are parsed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +51,20 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("--replay", action="store_true", help="allow recorded times and imported turns")
     create.add_argument("--config", type=Path, help="the service's configuration, for its keys_file")
     create.set_defaults(run=_create_key)
+
+    _add_store(commands)
     return top
+
+
+def _add_store(commands: Commands) -> None:
+    store = commands.add_parser("store", help="look after the memory store")
+    actions = store.add_subparsers(required=True, metavar="ACTION", dest="action")
+    grow = actions.add_parser("grow", help="divide the store into more shards, while it serves or not")
+    grow.add_argument("--shards", type=int, required=True, help="how many there are to be")
+    status = actions.add_parser("status", help="sizes and counts of the shards")
+    for action in (grow, status):
+        action.add_argument("--config", type=Path, help="the service's configuration")
+        action.set_defaults(run=_store)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -90,6 +106,25 @@ def _replay(args: argparse.Namespace) -> int:
     from personavlm.deployments import replay
 
     return replay.run(args)
+
+
+def _store(args: argparse.Namespace) -> int:
+    from personavlm.deployments.local_ray import prepare_environment
+    from personavlm.platform.config import Config, ConfigError
+
+    try:
+        config = Config.load(args.config) if args.config else Config()
+    except ConfigError as error:
+        return _fail(str(error))
+    if config.ray_address is None:
+        prepare_environment()
+    from personavlm.deployments.store_commands import CommandError, run
+
+    try:
+        run(args, config)
+    except CommandError as error:
+        return _fail(str(error))
+    return 0
 
 
 def _create_key(args: argparse.Namespace) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FILES = {
@@ -30,6 +33,39 @@ def prepare_environment() -> None:
         os.environ.setdefault(variable, str(folder / name))
     for variable in _PORTS:
         os.environ.setdefault(variable, str(free_port()))
+
+
+@contextmanager
+def announced(store: str, address: str) -> Iterator[None]:
+    """Let other commands of this user find the cluster that serves this store, until the block ends."""
+    file = _address_file(store)
+    file.write_text(address)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def running_address(store: str) -> str | None:
+    """Where the cluster is that serves this store on this machine; None where none answers."""
+    file = _address_file(store)
+    if not file.exists() or file.stat().st_uid != os.getuid():  # where anybody may write, only ours counts
+        return None
+    address = file.read_text()
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:  # what a killed service left
+        return None
+    return address
+
+
+def _address_file(store: str) -> Path:
+    where = store if "://" in store else str(Path(store).resolve())
+    name = hashlib.sha256(where.encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir(), f"personavlm-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{name}.ray"
 
 
 def free_port() -> int:

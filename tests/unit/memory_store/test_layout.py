@@ -71,9 +71,11 @@ def test_a_move_shows_where_a_bucket_is_on_its_way() -> None:
     assert arrived.cleared().left == {}
 
 
-def test_a_store_does_not_shrink() -> None:
+def test_a_store_does_not_shrink_or_outgrow_its_buckets() -> None:
     with pytest.raises(ValueError, match="not shrink"):
         Layout.even(3).grown(2)
+    with pytest.raises(ValueError, match="at most"):
+        Layout.even(3).grown(BUCKETS + 1)
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

@@ -50,7 +50,9 @@ class Layout(BaseModel):
         return self.home[bucket_of(user)]
 
     def grown(self, shards: int) -> Self:
-        """The same map with room for more shards. ValueError for fewer."""
+        """The same map with room for more shards. ValueError for fewer, or more than there are buckets."""
+        if shards > BUCKETS:
+            raise ValueError(f"a store has at most {BUCKETS} shards, not {shards}")
         if shards < self.shards:
             raise ValueError(f"the store has {self.shards} shards; it can grow, not shrink to {shards}")
         return self.model_copy(update={"shards": shards})
