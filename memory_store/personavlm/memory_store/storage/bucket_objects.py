@@ -4,7 +4,7 @@ Imports the package obstore, which only the extra ``s3`` installs: import this m
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -36,6 +36,8 @@ _CLIENT_OPTIONS = frozenset(
     }
 )
 _ONLY_LANCE = frozenset({"client_max_retries", "client_retry_timeout", "download_retry_count"})
+
+_PART_BYTES = 8 << 20
 
 # A caller waits for each of these requests. Four retries take about two seconds of an outage.
 _RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
@@ -81,6 +83,21 @@ class BucketObjects:
     def get(self, key: str) -> bytes:
         """The content. MissingError."""
         return self.get_versioned(key)[0]
+
+    def get_parts(self, key: str) -> Iterator[bytes]:
+        """The content in parts that fit into memory. MissingError."""
+        with _translated(key):
+            try:
+                found = obstore.get(self._store, checked_key(key))
+            except FileNotFoundError as error:
+                raise MissingError(f"no object {key!r}") from error
+            for part in found.stream(_PART_BYTES):
+                yield bytes(part)
+
+    def put_parts(self, key: str, parts: Iterable[bytes]) -> None:
+        """Write the object from its parts, in place of an older one; nothing if ``parts`` raises."""
+        with _translated(key):
+            obstore.put(self._store, checked_key(key), iter(parts), chunk_size=_PART_BYTES)
 
     def get_versioned(self, key: str) -> tuple[bytes, Version]:
         """The content and its version. MissingError."""

@@ -5,7 +5,9 @@ disks, as far as the object store keeps what it accepted.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
 
 from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.group_commit import GroupCommit
@@ -20,6 +22,7 @@ class CommitWriter:
         self._tables, self._fence = tables, fence
         self._seq = max(stored.values(), default=0)
         self._group = GroupCommit(self._commit)
+        self._committing = Lock()
 
     def write(self, writes: Sequence[Write]) -> None:
         """Return once LanceDB has committed them and the epoch was still ours after that."""
@@ -31,9 +34,10 @@ class CommitWriter:
             self._seq += 1
             write.place(self._fence.epoch, self._seq)
             by_table[write.table].append(write)
-        for name, writes in by_table.items():
-            table = self._tables[name]
-            table.add(table_of(writes, self._fence.epoch, table.schema))
+        with self._committing:
+            for name, writes in by_table.items():
+                table = self._tables[name]
+                table.add(table_of(writes, self._fence.epoch, table.schema))
         self._fence.check()
 
     def tail(self, table: str, uid: str) -> Sequence[Write]:
@@ -50,6 +54,12 @@ class CommitWriter:
 
     def flush(self) -> None:
         """Nothing to do."""
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Writes wait until the block ends."""
+        with self._committing:
+            yield
 
     def purge(self) -> None:
         """Nothing to do."""

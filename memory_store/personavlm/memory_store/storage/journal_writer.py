@@ -6,7 +6,8 @@ It does not survive the loss of the disk.
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
@@ -99,22 +100,32 @@ class JournalWriter:
 
     def flush(self) -> None:
         """Move the tail into the tables now. What LanceDB raises."""
+        with self.settled():
+            pass
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Flush, and keep what comes meanwhile in the tail until the block ends."""
         with self._draining:
-            writes = self._tail.all()
-            if not writes:
-                return
-            by_table: dict[str, list[Write]] = defaultdict(list)
-            for write in writes:
-                if write.seq > self._stored[write.table]:
-                    by_table[write.table].append(write)
-            for name, own in by_table.items():
-                self._add(name, own)
-                self._stored[name] = own[-1].seq
-            for name in {write.table for write in writes}:
-                self._tables[name].sync()  # an earlier attempt may have added rows and got no further
-            last = writes[-1].seq
-            self._journal.drop_through(last)
-            self._tail.drop_through(last)
+            self._drain()
+            yield
+
+    def _drain(self) -> None:
+        writes = self._tail.all()
+        if not writes:
+            return
+        by_table: dict[str, list[Write]] = defaultdict(list)
+        for write in writes:
+            if write.seq > self._stored[write.table]:
+                by_table[write.table].append(write)
+        for name, own in by_table.items():
+            self._add(name, own)
+            self._stored[name] = own[-1].seq
+        for name in {write.table for write in writes}:
+            self._tables[name].sync()  # an earlier attempt may have added rows and got no further
+        last = writes[-1].seq
+        self._journal.drop_through(last)
+        self._tail.drop_through(last)
 
     def purge(self) -> None:
         """Leave no byte of what was flushed in the journal's files."""

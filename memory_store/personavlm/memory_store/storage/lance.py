@@ -58,6 +58,7 @@ class LanceTable:
         self._schema = schema
         self._files = files
         self._writer = Lock()
+        self._removal = Lock()  # taken before ``_writer``
         self._gate = Gate()
         self._unsorted = 0  # rows added since the last rewrite, as far as this process knows
         self._flushed = True
@@ -144,7 +145,7 @@ class LanceTable:
 
         New files are flushed before the old ones that they replace may go.
         """
-        with self._change():
+        with self._removal, self._change():
             self._table.optimize(cleanup_older_than=NO_VERSION_YET)
             self._sync()
             self._table.optimize(cleanup_older_than=KEEP_VERSIONS)
@@ -161,7 +162,7 @@ class LanceTable:
         file of it is gone afterwards, so nothing of those rows is left on the disk. Appends wait; reads
         wait for the last step only.
         """
-        with self._change():
+        with self._removal, self._change():
             order = self._table.search().select(["uid", "seq"]).with_row_id(True).limit(None).to_arrow()
             leave = self._table.search().where(without).select(["seq"]).with_row_id(True).limit(None)
             left_out = leave.to_arrow()["_rowid"]
@@ -178,8 +179,14 @@ class LanceTable:
 
     def forget_versions(self) -> None:
         """Remove every older version, and every file that no version refers to."""
-        with self._change():
+        with self._removal, self._change():
             self._forget_versions()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """No file goes until the block ends; rows may come. Whoever wants to remove something waits."""
+        with self._removal:
+            yield
 
     def sync(self) -> None:
         """Flush what an earlier call wrote and could not flush."""

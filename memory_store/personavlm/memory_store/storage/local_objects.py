@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from personavlm.memory_store.storage.objects import (
     is_key,
 )
 
+_PART_BYTES = 1 << 20
 _OWN_FOLDER = ".objects"  # locks and unfinished files; no key begins with a dot
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
@@ -39,7 +40,7 @@ class LocalObjects:
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object, in place of an older one."""
-        self._write(key, data, lambda path: None)
+        self.put_parts(key, [data])
 
     def create(self, key: str, data: bytes) -> None:
         """Write a new object. ExistsError."""
@@ -48,7 +49,7 @@ class LocalObjects:
             if path.exists():
                 raise ExistsError(f"{key} exists already in {self.uri}")
 
-        self._write(key, data, require_absence)
+        self._write(key, [data], require_absence)
 
     def replace(self, key: str, data: bytes, version: Version) -> None:
         """Write the object if it still is of ``version``. ChangedError, for an absent one too."""
@@ -61,7 +62,7 @@ class LocalObjects:
             if _version(current) != version:
                 raise ChangedError(f"{key} was changed meanwhile in {self.uri}")
 
-        self._write(key, data, require_version)
+        self._write(key, [data], require_version)
 
     def get(self, key: str) -> bytes:
         """The content. MissingError."""
@@ -69,6 +70,20 @@ class LocalObjects:
             return self._path(key).read_bytes()
         except _ABSENT as error:
             raise MissingError(f"no object {key!r}") from error
+
+    def get_parts(self, key: str) -> Iterator[bytes]:
+        """The content in parts that fit into memory. MissingError."""
+        try:
+            file = self._path(key).open("rb")
+        except _ABSENT as error:
+            raise MissingError(f"no object {key!r}") from error
+        with file:
+            while part := file.read(_PART_BYTES):
+                yield part
+
+    def put_parts(self, key: str, parts: Iterable[bytes]) -> None:
+        """Write the object from its parts, in place of an older one; nothing if ``parts`` raises."""
+        self._write(key, parts, lambda path: None)
 
     def get_versioned(self, key: str) -> tuple[bytes, Version]:
         """The content and its version. MissingError."""
@@ -107,13 +122,13 @@ class LocalObjects:
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)
 
-    def _write(self, key: str, data: bytes, require: Callable[[Path], None]) -> None:
+    def _write(self, key: str, parts: Iterable[bytes], require: Callable[[Path], None]) -> None:
         """Write if ``require`` does not object. It is asked when no other write can come between."""
         path = self._path(key)
         unfinished = self._unfinished / uuid.uuid4().hex
         with self._lock("write", fcntl.LOCK_SH):
             try:
-                _write_file(unfinished, data)
+                _write_file(unfinished, parts)
                 with self._lock("rename", fcntl.LOCK_EX):
                     require(path)
                     make_folder(path.parent)
@@ -166,9 +181,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def _write_file(path: Path, parts: Iterable[bytes]) -> None:
     with path.open("xb") as file:
-        file.write(data)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
 

@@ -5,7 +5,7 @@ begin with ``.`` or ``-``. No key may also be the folder of another (``a`` and `
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -56,6 +56,12 @@ class Objects(Protocol):
 
     def get_versioned(self, key: str) -> tuple[bytes, Version]:
         """The content and its version. MissingError."""
+
+    def get_parts(self, key: str) -> Iterator[bytes]:
+        """The content in parts that fit into memory. MissingError."""
+
+    def put_parts(self, key: str, parts: Iterable[bytes]) -> None:
+        """Write the object from its parts, in place of an older one; nothing if ``parts`` raises."""
 
     def size(self, key: str) -> int | None:
         """Bytes of the object; None where it is absent."""

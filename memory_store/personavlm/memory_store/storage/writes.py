@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -62,6 +63,11 @@ class Writer(Protocol):
 
     def flush(self) -> None:
         """Return once everything written before is in the tables. What the storage raises."""
+        ...
+
+    def settled(self) -> AbstractContextManager[None]:
+        """Flush, and keep what comes meanwhile out of the tables until the block ends: they hold whole
+        writes, up to one of them."""
         ...
 
     def purge(self) -> None:
