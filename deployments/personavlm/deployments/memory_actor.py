@@ -19,10 +19,10 @@ from personavlm.deployments.images import media_type_of
 from personavlm.deployments.memory_archives import Archives
 from personavlm.deployments.memory_keeping import Keeping
 from personavlm.deployments.memory_metrics import StoreGauges
+from personavlm.deployments.memory_personality import Personality
 from personavlm.deployments.store_root import open_stores
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
-    NEUTRAL,
     Add,
     AnyMemory,
     AsOf,
@@ -36,7 +36,6 @@ from personavlm.memory_store import (
     MovedError,
     NotFoundError,
     OutOfOrderError,
-    Profile,
     SearchRequest,
     SearchResult,
     ThreadEntry,
@@ -62,7 +61,7 @@ OPEN_PATIENCE_S = 30.0
 """How long a shard is waited for that a dying process still has open."""
 
 
-class MemoryActor(Keeping, Archives):
+class MemoryActor(Keeping, Archives, Personality):
     """Owns the shards whose number, by the number of actors, leaves ``number`` as remainder."""
 
     def __init__(self, config: Config, number: int) -> None:
@@ -247,33 +246,6 @@ class MemoryActor(Keeping, Archives):
 
     async def timeline(self, user: UserKey, window: Window, limit: int) -> tuple[TimelineEntry, ...]:
         return await asyncio.to_thread(self._of(user).timeline, user, window, limit)
-
-    # Personality
-
-    async def profile(self, user: UserKey) -> tuple[Profile, ...]:
-        """All versions, oldest first; the last one is in force."""
-        return await asyncio.to_thread(self._profile, user)
-
-    def _profile(self, user: UserKey) -> tuple[Profile, ...]:
-        return self._of(user).profile_history(user) or (self._of(user).profile(user),)
-
-    async def reset_profile(self, user: UserKey) -> None:
-        await asyncio.to_thread(self._save_profile, user, None)
-
-    async def set_consent(self, user: UserKey, consent: bool) -> None:
-        await asyncio.to_thread(self._save_profile, user, consent)
-
-    def _save_profile(self, user: UserKey, consent: bool | None) -> None:
-        current, now = self._of(user).profile(user), datetime.now(UTC)
-        change = Profile(
-            version=current.version,
-            traits=(NEUTRAL,) * 5 if consent is None else current.traits,
-            consent=current.consent if consent is None else consent,
-            cause="reset" if consent is None else "consent",
-            event_time=now,
-            recorded_at=now,
-        )
-        self._of(user).save_profile(user, change)
 
     # The update stage
 
