@@ -29,7 +29,7 @@ from personavlm.memory_store.storage.shard import Shard
 
 logger = logging.getLogger(__name__)
 
-PLANS, RECEIPTS = "erasures", "receipts"
+PLANS, DONE, RECEIPTS = "erasures", "erased", "receipts"
 
 
 class Eraser:
@@ -47,22 +47,22 @@ class Eraser:
 
     def erase_user(self, user: UserKey, scope: Scope = "user") -> Receipt:
         """Everything of one user."""
-        with self._erasing([user]) as erase:
+        with self.erasing([user]) as erase:
             return erase(Plan.of_user(new_id(), user, self._clock(), scope))
 
     def erase_users(self, users: Sequence[UserKey], scope: Scope) -> Receipt:
         """Everything of several users, each table rewritten once. The receipt names none of them."""
-        with self._erasing(users) as erase:
+        with self.erasing(users) as erase:
             return erase(Plan.of_users(new_id(), users, self._clock(), scope))
 
     def erase_tenant(self, tenant: str) -> Receipt:
         """Everything of one tenant in this shard."""
-        with self._erasing([tenant]) as erase:
+        with self.erasing([tenant]) as erase:
             return erase(Plan.of_tenant(new_id(), tenant, self._clock()))
 
     def erase_memory(self, user: UserKey, memory_id: str) -> Receipt:
         """One memory in all its versions, with images that belong to nothing else. NotFoundError."""
-        with self._erasing([user]) as erase:
+        with self.erasing([user]) as erase:
             records = self._shard.load(user).records
             versions = records.versions(memory_id)
             if not versions:
@@ -82,7 +82,7 @@ class Eraser:
 
     def erase_range(self, user: UserKey, window: Window, scope: Scope = "range") -> Receipt:
         """The turns of a window, every memory and profile that rests on one of them, and their images."""
-        with self._erasing([user]) as erase:
+        with self.erasing([user]) as erase:
             records = self._shard.load(user).records
             turns = [turn for turn in records.turns if window.overlaps(turn.event_time, turn.event_time)]
             derived = derived_from(records, turns)
@@ -121,8 +121,8 @@ class Eraser:
             yield
 
     @contextmanager
-    def _erasing(self, everyone: Sequence[UserKey | str]) -> Iterator[Callable[[Plan], Receipt]]:
-        """Shut users and tenants out and lend what carries a plan out."""
+    def erasing(self, everyone: Sequence[UserKey | str]) -> Iterator[Callable[[Plan], Receipt]]:
+        """Shut users and tenants out and lend what carries a plan out. BusyError."""
         self._finish_failed()
         with ExitStack() as stack:
             stack.enter_context(self.shut(everyone))
@@ -162,11 +162,6 @@ class Eraser:
         """Forget a plan that was noted."""
         self._shard.objects.delete(f"{PLANS}/{plan.id}.json")
 
-    def carry_out(self, plan: Plan) -> Receipt:
-        """Erase by a plan. Nobody whose data goes may be served meanwhile. DamagedError."""
-        self.note(plan)
-        return self._finish(plan)
-
     def _finish(self, plan: Plan) -> Receipt:
         self._shard.writer.flush()
         needles = needles_of(self._shard, plan.conditions)
@@ -184,6 +179,8 @@ class Eraser:
             searched_bytes=searched.bytes,
         )
         self._shard.objects.put(f"{RECEIPTS}/{plan.id}.json", receipt.model_dump_json().encode())
+        if plan.scope != "move":  # it says no more than where the data are: a restored backup has its own map
+            self._shard.objects.put(f"{DONE}/{plan.id}.json", plan.model_dump_json().encode())
         self.drop(plan)
         return receipt
 
@@ -214,6 +211,8 @@ class Eraser:
             self._cache.forget(user)
             if plan.whole:
                 self._shard.directory.forget(user)
+            elif not plan.owners:
+                self._shard.relearn(user)
 
     def _verify(self, plan: Plan, needles: tuple[bytes, ...]) -> Searched:
         """Look again, in rows and in bytes. DamagedError where something is left: nothing is confirmed."""

@@ -7,7 +7,6 @@ after its last. What a crash left half is gone when the store is opened again.
 
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from typing import IO
@@ -24,7 +23,6 @@ from personavlm.memory_store.lifecycle.archive_reader import TenantArchive, User
 from personavlm.memory_store.lifecycle.eraser import Eraser, new_id
 from personavlm.memory_store.lifecycle.erasure import Plan
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.storage.directory import columns_of
 from personavlm.memory_store.storage.lance import quoted
 from personavlm.memory_store.storage.layout import bucket_of
 from personavlm.memory_store.storage.shard import Shard
@@ -45,7 +43,6 @@ class Transfer:
             vectors_name("texts", text): (text.dim, token_dim(text)),
             vectors_name("images", image): (image.dim, token_dim(image)),
         }
-        self._kept_shut: list[ExitStack] = []
 
     # one user
 
@@ -149,8 +146,7 @@ class Transfer:
     # in
 
     def _take_in(self, user: UserKey, archive: UserArchive, replace: bool) -> None:
-        with ExitStack() as shut:
-            shut.enter_context(self._eraser.shut([user]))
+        with self._eraser.erasing([user]) as erase:
             if not replace:
                 self._require_nothing(user)
             self._shard.writer.flush()
@@ -159,11 +155,11 @@ class Transfer:
             try:
                 self._write(user, archive)
             except BaseException:
-                self._carry_out(user, undo, shut)
+                erase(undo)
                 raise
             self._cache.forget(user)
             if clear:
-                self._carry_out(user, clear, shut)
+                erase(clear)
             else:
                 self._eraser.drop(undo)
 
@@ -192,19 +188,6 @@ class Transfer:
             rows = [owner | line.row() for line in lines]
             self._shard.append(user, table, rows, kept=table in LINES)
         self._shard.writer.flush()
-
-    def _carry_out(self, user: UserKey, plan: Plan, shut: ExitStack) -> None:
-        """Erase. Should that fail, the user stays shut out until the store is opened again: nobody is ever
-        served one archive mixed with half of another."""
-        kept = shut.pop_all()
-        self._kept_shut.append(kept)
-        self._eraser.carry_out(plan)
-        self._shard.directory.forget(user)
-        for name, table in self._shard.tables.items():
-            found = table.find(f"uid = {quoted(uid_of(user))}", columns_of(name))
-            self._shard.directory.take_in(name, found)
-        self._kept_shut.remove(kept)
-        kept.close()
 
     def _require_nothing(self, user: UserKey) -> None:
         if any(self._shard.directory.has(user, table) for table in LINES) or self._images(user):

@@ -9,13 +9,14 @@ import pyarrow as pa
 
 from personavlm.memory_store.cache import UserState
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
+from personavlm.memory_store.errors import DamagedError
 from personavlm.memory_store.records import MemoryKind, UserKey
 from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.storage.commit_writer import CommitWriter
 from personavlm.memory_store.storage.directory import Directory, columns_of
 from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.journal_writer import TAIL_ROWS, JournalWriter
-from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION, LanceTable, connect
+from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION, LanceTable, connect, quoted
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
 from personavlm.memory_store.storage.objects import Objects, open_objects
@@ -25,6 +26,9 @@ from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, ow
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
 from personavlm.memory_store.storage.writes import Write, Writer
 from personavlm.memory_store.working_set import WorkingSet
+
+UNFINISHED = "restore-unfinished"
+"""The object that stands in a place into which a backup is being restored."""
 
 Durability = Literal["journal", "commit"]
 
@@ -101,6 +105,8 @@ class Shard:
         ignores conditional writes; DamagedError where a table has no version that can be read.
         """
         objects = open_objects(uri, settings.options)
+        if objects.size(UNFINISHED) is not None:
+            raise DamagedError(f"a restore into {objects.uri} was not finished: empty it and restore again")
         folder = objects.root if isinstance(objects, LocalObjects) else None
         if folder is None:
             require_conditional_writes(objects)
@@ -180,6 +186,13 @@ class Shard:
         vectors = self.text_vectors.read(user), self.image_vectors.read(user)
         self._fence.check()
         return UserState(records, SearchIndex(self.text_encoder.dim, *vectors))
+
+    def relearn(self, user: UserKey) -> None:
+        """Know of a user what the tables hold of him, and no more. Nothing of his may be on its way."""
+        self.directory.forget(user)
+        for name, table in self.tables.items():
+            own = table.find(f"uid = {quoted(uid_of(user))}", columns_of(name))
+            self.directory.take_in(name, own)
 
     def maintain(self) -> None:
         """Compact every table that has come to many pieces, sort those that have grown a lot.
