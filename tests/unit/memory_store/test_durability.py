@@ -105,8 +105,9 @@ def test_tables_that_cannot_be_written_hold_writers_up_and_lose_nothing(tmp_path
     assert store.stats().tail_rows == 0
     say(store, users[0], 9_000, "after")
     acknowledged[users[0]].append("after")
-    for reader in (store, open_store(tmp_path)):
-        assert {user: from_tables(reader, user) for user in users} == acknowledged
+    for _ in range(2):
+        assert {user: from_tables(store, user) for user in users} == acknowledged
+        store = open_store(tmp_path)
 
 
 def test_writers_who_wait_for_room_go_on_once_there_is_some(tmp_path: Path) -> None:

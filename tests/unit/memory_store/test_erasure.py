@@ -10,6 +10,7 @@ import pytest
 from personavlm.memory_store import (
     Add,
     BusyError,
+    DamagedError,
     MemoryKind,
     MemoryStore,
     NotFoundError,
@@ -181,6 +182,22 @@ def test_words_in_another_caption_may_stay(tmp_path: Path) -> None:
     (memory,) = store.apply(ANN, MemoryKind.SEMANTIC, "s", [Add(words, day(0), (turn.id,))])
     assert store.eraser.erase_memory(ANN, memory.id).rows == {"semantic": 1}
     assert store.turns(ANN) == (turn,)
+
+
+def test_nothing_is_confirmed_while_a_byte_is_left(tmp_path: Path) -> None:
+    words = "words that somebody has copied elsewhere"
+    store = open_store(tmp_path)
+    say(store, ANN, 0, words)
+    copy = tmp_path / "copy.txt"
+    copy.write_text(f"... {words} ...")
+    with pytest.raises(DamagedError, match=copy.name):
+        store.eraser.erase_user(ANN)
+    assert store.eraser.receipts("acme") == ()
+    with pytest.raises(BusyError):
+        store.turns(ANN)
+    copy.unlink()
+    store = open_store(tmp_path)
+    assert store.turns(ANN) == () and len(store.eraser.receipts("acme")) == 1
 
 
 # erasures that do not get to their end

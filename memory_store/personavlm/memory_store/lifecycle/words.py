@@ -42,7 +42,8 @@ def said(shard: Shard, needle: bytes) -> bool:
 
 def _said_in(shard: Shard, name: str, schema: pa.Schema, words: str) -> bool:
     table = shard.tables[name]
-    if table.count(" OR ".join(f"strpos({text}, {quoted(words)}) > 0" for text in _texts(schema))):
+    holds = [f"strpos({text}, {quoted(words)}) > 0" for text in _texts(schema)]
+    if holds and table.count(" OR ".join(holds)):
         return True
     if "images" not in schema.names:
         return False
