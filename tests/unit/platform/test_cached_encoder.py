@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personavlm.memory_store.encoder import Vectors
+from personavlm.memory_store.encoder import EncodedText, Vectors, token_dim
 from personavlm.platform.encoders.cached import CachedEncoder
 
 
@@ -51,3 +51,38 @@ def test_what_was_used_longest_ago_is_forgotten_first() -> None:
     for text in ("a", "b", "a", "c", "a", "b"):
         cached.encode([text])
     assert other.asked == ["a", "b", "c", "b"]
+
+
+class LetterEncoder(LengthEncoder):
+    """Every letter is a token."""
+
+    token_dim = 1
+
+    def encode_tokens(self, texts: Sequence[str]) -> list[EncodedText]:
+        vectors = self.encode(texts)
+        return [
+            EncodedText(
+                vector,
+                np.arange(len(text), dtype=np.int32),
+                np.ones((len(text), 1), np.float32),
+                np.zeros(1, np.int32),
+            )
+            for text, vector in zip(texts, vectors, strict=True)
+        ]
+
+
+def test_tokens_come_with_the_vectors_and_are_kept_with_them() -> None:
+    other = LetterEncoder()
+    cached = CachedEncoder(other)
+    assert token_dim(cached) == 1
+    cached.encode(["ab"])
+    (text,) = cached.encode_tokens(["ab"])
+    assert other.asked == ["ab"]
+    assert list(text.ids) == [0, 1] and text.tokens.shape == (2, 1)
+
+
+def test_an_encoder_without_tokens_stays_without() -> None:
+    cached = CachedEncoder(LengthEncoder())
+    assert token_dim(cached) == 0
+    (text,) = cached.encode_tokens(["ab"])
+    assert not text.ids.size and text.vector.shape == (2,)

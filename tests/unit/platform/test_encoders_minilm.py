@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from personavlm.memory_store.encoder import TextEncoder, Vectors
+from personavlm.memory_store.encoder import TextEncoder, TokenEncoder, Vectors
 from personavlm.platform.encoders.minilm import MAX_TOKENS, MiniLmEncoder
 from personavlm.platform.encoders.minilm_weights import cached_graph, model_folder
 from personavlm.platform.errors import WeightsError
@@ -80,16 +80,29 @@ def test_many_texts_of_all_lengths_keep_their_order(encoder: MiniLmEncoder) -> N
     np.testing.assert_allclose(encoder.encode(texts), alone, atol=TOLERANCE)
 
 
-def test_token_vectors_pool_to_the_text_vector(encoder: MiniLmEncoder) -> None:
+def test_tokens_come_in_the_same_pass(encoder: MiniLmEncoder) -> None:
+    seam: TokenEncoder = encoder
     texts = [SHORT, "", "word " * 400]
-    tokens = encoder.encode_tokens(texts)
-    assert [one.ids[0] for one in tokens] == [101] * 3  # [CLS]
-    assert [one.ids[-1] for one in tokens] == [102] * 3  # [SEP]
-    assert [len(one.ids) for one in tokens][1:] == [2, MAX_TOKENS]
-    assert all(one.vectors.shape == (len(one.ids), 384) for one in tokens)
-    pooled = np.stack([one.vectors.mean(axis=0) for one in tokens])
-    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
-    np.testing.assert_allclose(pooled, encoder.encode(texts), atol=TOLERANCE)
+    short, empty, long = seam.encode_tokens(texts)
+    vectors = np.stack([short.vector, empty.vector, long.vector])
+    np.testing.assert_allclose(vectors, encoder.encode(texts), atol=TOLERANCE)
+    assert [len(text.ids) for text in (empty, long)] == [0, MAX_TOKENS - 2]  # [CLS] and [SEP] left out
+    assert short.tokens.shape == (len(short.ids), encoder.token_dim)
+    np.testing.assert_allclose(np.linalg.norm(short.tokens, axis=1), 1, atol=1e-5)
+    assert empty.tokens.shape == (0, encoder.token_dim) and not empty.sentences.size
+
+
+def test_sentences_begin_after_marks(encoder: MiniLmEncoder) -> None:
+    one, more = encoder.encode_tokens(["Tea with Dr Who", "Tea! Milk?! No sugar."])
+    assert list(one.sentences) == [0]
+    assert list(more.sentences) == [0, 2, 5]
+
+
+def test_a_word_in_context_is_nearer_to_itself_than_to_others(encoder: MiniLmEncoder) -> None:
+    (query,) = encoder.encode_tokens(["violin"])
+    (text,) = encoder.encode_tokens(["She practised the violin all evening"])
+    nearest = (text.tokens @ query.tokens[0]).argmax()
+    assert text.ids[nearest] == query.ids[0]
 
 
 def test_threads_share_an_encoder(encoder: MiniLmEncoder) -> None:

@@ -15,7 +15,7 @@ from personavlm.memory_store.retrieval.evidence import Evidence
 from personavlm.memory_store.retrieval.lexical import Scores
 from personavlm.memory_store.retrieval.names import Speaker
 
-Group = Literal["lexical", "dense", "tokens", "neighbours", "speaker", "time", "session", "form"]
+Group = Literal["lexical", "vectors", "tokens", "neighbours", "speaker", "time", "session", "form"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,8 @@ SIGNALS = (
     Signal("bm25", "lexical", bm25),
     Signal("coverage", "lexical", coverage),
     Signal("characters", "lexical", characters),
-    Signal("dense", "dense", dense),
-    Signal("sentence", "dense", sentence),
+    Signal("dense", "vectors", dense),
+    Signal("sentence", "vectors", sentence),
     Signal("tokens", "tokens", tokens),
     Signal("window bm25", "neighbours", window_bm25),
     Signal("window tokens", "neighbours", window_tokens),

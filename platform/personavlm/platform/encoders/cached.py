@@ -12,18 +12,18 @@ from threading import Lock
 
 import numpy as np
 
-from personavlm.memory_store.encoder import TextEncoder, Vectors
+from personavlm.memory_store.encoder import EncodedText, TextEncoder, Vectors, encode_texts, token_dim
 
 
 class CachedEncoder:
-    """A ``TextEncoder`` in front of another. Keeps the vectors of the last ``size`` texts.
+    """A ``TextEncoder`` in front of another, with tokens where that has any. Keeps the last ``size`` texts.
 
     Threads may share it; while one encodes, others wait, and find what it encoded.
     """
 
     def __init__(self, encoder: TextEncoder, size: int = 512) -> None:
         self._encoder, self._size = encoder, size
-        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+        self._texts: OrderedDict[str, EncodedText] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -36,18 +36,28 @@ class CachedEncoder:
         """The other encoder's."""
         return self._encoder.dim
 
+    @property
+    def token_dim(self) -> int:
+        """The other encoder's; 0 where it has no tokens."""
+        return token_dim(self._encoder)
+
     def encode(self, texts: Sequence[str]) -> Vectors:
         """``(len(texts), dim)`` float32 with unit rows."""
-        with self._lock:
-            new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-            fresh = dict(zip(new, self._encoder.encode(new), strict=True)) if new else {}
-            rows = [self._vectors[text] if text in self._vectors else fresh[text] for text in texts]
-            self._keep(texts, rows)
+        rows = [text.vector for text in self.encode_tokens(texts)]
         return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
 
-    def _keep(self, texts: Sequence[str], rows: Sequence[Vectors]) -> None:
-        for text, row in zip(texts, rows, strict=True):
-            self._vectors[text] = row
-            self._vectors.move_to_end(text)
-        while len(self._vectors) > self._size:
-            self._vectors.popitem(last=False)
+    def encode_tokens(self, texts: Sequence[str]) -> tuple[EncodedText, ...]:
+        """Each text with its tokens; without any where the other encoder has none."""
+        with self._lock:
+            new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+            fresh = dict(zip(new, encode_texts(self._encoder, new), strict=True)) if new else {}
+            found = tuple(self._texts[text] if text in self._texts else fresh[text] for text in texts)
+            self._keep(texts, found)
+        return found
+
+    def _keep(self, texts: Sequence[str], found: Sequence[EncodedText]) -> None:
+        for text, encoded in zip(texts, found, strict=True):
+            self._texts[text] = encoded
+            self._texts.move_to_end(text)
+        while len(self._texts) > self._size:
+            self._texts.popitem(last=False)
