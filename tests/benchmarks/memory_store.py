@@ -1,7 +1,7 @@
 """The memory store held against its demands and its peers: same vectors, same texts, sides in turns.
 
 Peers that are not installed are left out, and named. `--quick` checks that everything runs; its figures
-mean nothing. With the default sizes it takes about twenty minutes.
+mean nothing. `--memories 1000000` measures the greatest store that is asked for; loading it takes longest.
 
     python -m tests.benchmarks.memory_store [--only adds,hot] [--memories N] [--quick] [--json FILE]
 """

@@ -29,7 +29,7 @@ class Sizes:
     """How much of everything. Memories come in hundreds, one hundred a user."""
 
     small: int = 10_000
-    large: int = 1_000_000
+    large: int = 100_000
     cold: int = 100_000
     adds: int = 100
     clients: int = 64
