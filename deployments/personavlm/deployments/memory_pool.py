@@ -65,9 +65,10 @@ class MemoryPool:
 
         Whoever answers first is believed, so that one that restarts holds up none but its own users.
         """
-        if anew or self._layout is None:
-            self._layout = await _first([actor.layout.remote() for actor in self.actors])
-        return self._layout
+        known = self._layout
+        if anew or known is None:
+            self._layout = known = await _first([actor.layout.remote() for actor in self.actors])
+        return known
 
     async def ready(self) -> None:
         """Return once every actor has opened its shards. Raises what kept one from it."""

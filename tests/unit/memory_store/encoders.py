@@ -65,8 +65,9 @@ _open: dict[Path, MemoryStore] = {}
 def open_store(folder: Path, text_encoder: WordEncoder | None = None, **settings: Any) -> MemoryStore:  # noqa: ANN401
     """The store in a folder, opened anew: one that is open there is closed first."""
     close_stores(folder)
-    encoders = {"text_encoder": text_encoder or WordEncoder(), "image_encoder": ByteEncoder()}
-    _open[folder] = MemoryStore.open(folder, **encoders, **settings)
+    _open[folder] = MemoryStore.open(
+        folder, text_encoder=text_encoder or WordEncoder(), image_encoder=ByteEncoder(), **settings
+    )
     return _open[folder]
 
 

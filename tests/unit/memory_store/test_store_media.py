@@ -7,6 +7,7 @@ import pytest
 from personavlm.memory_store import InvalidError, MemoryStore, NotFoundError, UserKey
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
+from tests.unit.memory_store.sealed_rows import new_sealer
 
 NewUser = Callable[[], UserKey]
 
@@ -98,24 +99,16 @@ def test_nothing_is_left_of_a_deleted_user(media: MediaFolder, tmp_path: Path) -
     media.delete_user(ANN)
 
 
-class Shift:
-    """A cipher of the tests: it moves every byte by the length of the tenant's name."""
-
-    def seal_bytes(self, tenant: str, data: bytes) -> bytes:
-        return b"sealed" + bytes((byte + len(tenant)) % 256 for byte in data)
-
-    def open_bytes(self, tenant: str, data: bytes) -> bytes:
-        return bytes((byte - len(tenant)) % 256 for byte in data.removeprefix(b"sealed"))
-
-
 def test_images_are_stored_sealed(tmp_path: Path) -> None:
-    media = MediaFolder(LocalObjects(tmp_path), Shift())
-    name = media.put(ANN, b"pixels", "image/png")
-    assert name == digest(b"pixels") and media.get(ANN, name) == b"pixels"
-    assert media.put(ANN, b"pixels", "image/png") == name
-    (path,) = (path for path in (tmp_path / "media").rglob("*") if path.is_file())
-    assert path.read_bytes() == Shift().seal_bytes("tenant", b"pixels")
-    assert list(media.list(ANN)) == [(name, ".png", len(b"sealedpixels"))]
+    with new_sealer() as sealer:
+        media = MediaFolder(LocalObjects(tmp_path), sealer)
+        name = media.put(ANN, b"pixels", "image/png")
+        assert name == digest(b"pixels") and media.get(ANN, name) == b"pixels"
+        assert media.put(ANN, b"pixels", "image/png") == name
+        (path,) = (path for path in (tmp_path / "media").rglob("*") if path.is_file())
+        assert b"pixels" not in path.read_bytes()
+        assert sealer.open_bytes(ANN.tenant, path.read_bytes()) == b"pixels"
+        assert list(media.list(ANN)) == [(name, ".png", path.stat().st_size)]
 
 
 def test_an_image_that_is_being_written_is_not_there(tmp_path: Path) -> None:
