@@ -67,7 +67,8 @@ class MemoryPool:
         """
         known = self._layout
         if anew or known is None:
-            self._layout = known = await _first([actor.layout.remote() for actor in self.actors])
+            answer: Layout = await _first([actor.layout.remote() for actor in self.actors])
+            self._layout = known = answer
         return known
 
     async def ready(self) -> None:
