@@ -33,12 +33,16 @@ class Commits:
             raise OSError("the disk is full")
 
 
-def until_queued(group: GroupCommit[int], number: int) -> None:
-    """Wait until so many items wait behind the commit that is going on."""
+def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE_S
-    while len(group._queue) != number:
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+def until_queued(group: GroupCommit[int], number: int) -> None:
+    """Wait until so many items wait behind the commit that is going on."""
+    until(lambda: len(group._queue) == number)
 
 
 def enqueue(
@@ -140,25 +144,35 @@ class Interrupted(Exception):
 
 
 @pytest.fixture
-def interrupt() -> Iterator[Callable[[], None]]:
-    """Raise ``Interrupted`` in the main thread."""
+def on_signal() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Sets what the main thread does, wherever it is, before it raises ``Interrupted``."""
+    before = signal.getsignal(signal.SIGUSR1)
 
-    def raise_interrupted(*_: object) -> None:
-        raise Interrupted
+    def set_handler(action: Callable[[], None]) -> None:
+        def handle(*_: object) -> None:
+            action()
+            raise Interrupted
 
-    before = signal.signal(signal.SIGUSR1, raise_interrupted)
-    ident = main_thread().ident
-    assert ident is not None
-    yield lambda: signal.pthread_kill(ident, signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, handle)
+
+    yield set_handler
     signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize("others", [[], [2, 3]])
+@pytest.mark.parametrize("leads", [False, True], ids=["waits", "was just told to lead"])
 def test_who_is_interrupted_takes_the_item_back_and_blocks_nobody(
-    others: list[int], interrupt: Callable[[], None]
+    others: list[int], leads: bool, on_signal: Callable[[Callable[[], None]], None]
 ) -> None:
     commits = Commits()
     group = GroupCommit(commits)
+
+    def before_raising() -> None:
+        if leads:
+            commits.go.set()
+            until(lambda: group._queue[0].leads)
+
+    on_signal(before_raising)
     with ThreadPoolExecutor(4) as pool:
         calls = enqueue(group, commits, 0, [], pool)
 
@@ -167,7 +181,9 @@ def test_who_is_interrupted_takes_the_item_back_and_blocks_nobody(
             for number, item in enumerate(others, 2):
                 calls.append(pool.submit(group.submit, item))
                 until_queued(group, number)
-            interrupt()
+            main = main_thread().ident
+            assert main
+            signal.pthread_kill(main, signal.SIGUSR1)
 
         disturber = Thread(target=disturb)
         disturber.start()
