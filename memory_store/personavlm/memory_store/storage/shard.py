@@ -169,12 +169,8 @@ class Shard:
         epochs, seqs = (rows[name].to_numpy() for name in ("epoch", "seq"))
         return rows.filter(pa.array(self._fence.valid(table, epochs, seqs)))
 
-    def load(self, user: UserKey) -> UserState:
-        """Everything stored of one user.
-
-        LostEpochError: the table may hold rows that this process committed too late. Who sent them again
-        would be told that they are stored.
-        """
+    def records(self, user: UserKey) -> WorkingSet:
+        """All records of one user."""
         records = WorkingSet()
         records.load(
             self.read(user, "turns"),
@@ -183,6 +179,15 @@ class Shard:
             self.read(user, "progress"),
             self.read(user, "links"),
         )
+        return records
+
+    def load(self, user: UserKey) -> UserState:
+        """Everything stored of one user.
+
+        LostEpochError: the table may hold rows that this process committed too late. Who sent them again
+        would be told that they are stored.
+        """
+        records = self.records(user)
         vectors = self.text_vectors.read(user), self.image_vectors.read(user)
         self._fence.check()
         return UserState(records, SearchIndex(self.text_encoder.dim, *vectors))
