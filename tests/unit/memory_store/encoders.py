@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from personavlm.memory_store.encoder import EncodedText
 from personavlm.memory_store.retrieval.lexical import terms
 
 
+@cache
 def direction(word: str, dim: int) -> Vectors:
     return np.random.default_rng(zlib.crc32(word.encode())).normal(size=dim).astype(np.float32)
 

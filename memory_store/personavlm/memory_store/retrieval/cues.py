@@ -32,6 +32,9 @@ _NUMBER = re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b|{_COUNTED}", re.IGNORECASE)
 # A capital that does not merely begin the sentence, or a thing in quotes.
 _NAME = re.compile(r"(?<=[a-z,;] )(?!I\b)[A-Z][a-z]+|[\"\u201c][A-Z\u4e00-\u9fff]|[《「『]")
 
+# Quotes, brackets and emoji may follow the mark.
+_ENDS_ASKING = re.compile(r"\?[\s\"'\u201d)\ufe0f\u2600-\u27bf\U0001f300-\U0001faff]*\Z")
+
 _ASKS_TIME = (
     r"\bwhen\b|\bwhat (?:date|day|month|year|time)\b|\bhow long ago\b|何时|什么时候|哪[天年月]|几[月号点]"
 )
@@ -72,4 +75,4 @@ def asked_for(query: str) -> Cue:
 
 def is_question(text: str) -> bool:
     """Whether a text ends by asking."""
-    return unicodedata.normalize("NFKC", text.rstrip(" \n\"'\u201d)\U0001f300-\U0001faff")).endswith("?")
+    return _ENDS_ASKING.search(unicodedata.normalize("NFKC", text)) is not None

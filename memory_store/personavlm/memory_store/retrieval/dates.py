@@ -60,13 +60,13 @@ def days_in(text: str, today: int) -> list[Days]:
         for match in pattern.finditer(lowered):
             if any(begin < match.end() and match.start() < end for begin, end in taken):
                 continue
+            taken.append(match.span())
             try:
                 days = read(match, today)
             except (ValueError, OverflowError):
                 continue
             if 0 <= days.first <= days.last <= LAST_DAY:
                 found[days] = None
-                taken.append(match.span())
     return list(found)
 
 
@@ -243,8 +243,7 @@ def _readers() -> Iterator[tuple[re.Pattern[str], _Reader]]:
     )
     yield re.compile("(?P<step>[上这下])个?(?P<unit>周末|周|星期|月)"), _chinese_step
     yield re.compile("[前去今明]年"), _chinese_year
-    yield re.compile(rf"\b{_YEAR}(?!\d)"), _whole_year
-    yield re.compile(rf"{_YEAR}年"), _whole_year
+    yield re.compile(rf"\b{_YEAR}(?:年|(?!\w))"), _whole_year
 
 
 def _spaced(words: str) -> str:

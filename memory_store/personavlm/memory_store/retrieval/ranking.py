@@ -34,6 +34,8 @@ from personavlm.memory_store.retrieval.signals import SIGNALS
 Kind = Literal["turns", "memories"]
 KINDS: tuple[Kind, ...] = ("turns", "memories")
 
+COVERAGE = [signal.name for signal in SIGNALS].index("coverage")
+
 PRIOR_STRENGTH = 20.0
 """How many texts of the user's own weigh as much as the prior."""
 
@@ -107,7 +109,8 @@ def signal_matrix(
     for row, signal in zip(matrix, SIGNALS, strict=True):
         raw = signal.measure(evidence)
         if raw is not None:
-            row[:] = calibrated(raw, priors[signal.name], known)
+            # What has no vector yet is judged by its words, or any text that has one would go before it.
+            row[:] = np.where(np.isnan(raw), matrix[COVERAGE], calibrated(raw, priors[signal.name], known))
     return tuple(signal.name for signal in SIGNALS), matrix
 
 

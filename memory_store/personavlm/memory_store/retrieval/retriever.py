@@ -1,8 +1,10 @@
 """Around a search: encode the query and whatever has no vector yet, without holding the user's lock."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from threading import Lock
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from personavlm.memory_store.retrieval.dates import day_number
 from personavlm.memory_store.retrieval.index import StoredVector, VectorKey
 from personavlm.memory_store.retrieval.lexical import Scores
 from personavlm.memory_store.retrieval.names import Participants
-from personavlm.memory_store.retrieval.nearest import Near
+from personavlm.memory_store.retrieval.nearest import Near, nearest_rows
 from personavlm.memory_store.retrieval.query import QueryView, query_views
 from personavlm.memory_store.retrieval.ranking import signal_matrix
 from personavlm.memory_store.retrieval.search import Search
@@ -28,6 +30,10 @@ NAME_KEYS = ("name", "assistant name")
 ENCODED_AT_ONCE = 64
 """Texts that a search encodes before it ranks, the newest. The others it ranks by their words; ``index``
 encodes them in batches of this size."""
+
+
+COLD_USERS = 1_000
+"""Users not in memory of whom it is known that they were looked for once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class Retriever:
 
     def __init__(self, shard: Shard, cache: UserCache) -> None:
         self._shard, self._cache = shard, cache
+        self._lock = Lock()
+        self._asked_cold: OrderedDict[UserKey, None] = OrderedDict()
 
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
         """One search. Texts that have no vector yet, but for the newest, are ranked by their words alone."""
@@ -61,6 +69,7 @@ class Retriever:
             state.refresh()
             state.index.set_texts(encoded)
             state.index.set_images(encoded_images)
+            state.index_bytes = state.index.nbytes
             query_images = np.stack(list(looked_for.values())) if looked_for else None
             threshold = self._shard.image_encoder.threshold
             return Search(state.records, state.index, request, views, query_images, threshold).run()
@@ -75,10 +84,34 @@ class Retriever:
         self._keep(user, {}, self._encode_images(user, images))
 
     def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
-        """The k stored texts whose vectors have the greatest cosine with a unit vector, best first."""
+        """The k stored texts whose vectors have the greatest cosine with a unit vector, best first.
+
+<<<<<<< /tmp/mine/m/mine
+        Of a user who is not in memory the vectors alone are read, the first time.
+        """
+        with self._cache.hold_if_loaded(user) as state:
+            if state is None and not self._asked_before(user):
+                return nearest_rows(*self._shard.text_vectors.vectors(user), vector, k)
         with self._cache.hold(user) as state:
+=======
+        Of a user who is not in memory, only the vectors are read, and none of them is kept.
+        """
+        with self._cache.hold_cached(user) as state:
+            if state is None:
+                return self._shard.text_vectors.nearest(user, vector, k)
+>>>>>>> /tmp/mine/m/theirs
             state.refresh()
             return state.index.nearest(vector, k)
+
+    def _asked_before(self, user: UserKey) -> bool:
+        """Whether this user was looked for before while memory did not hold him: loading pays then."""
+        with self._lock:
+            before = user in self._asked_cold
+            self._asked_cold[user] = None
+            self._asked_cold.move_to_end(user)
+            if len(self._asked_cold) > COLD_USERS:
+                self._asked_cold.popitem(last=False)
+        return before
 
     def turn_signals(self, user: UserKey, request: SearchRequest) -> TurnSignals:
         """What each signal says of each text of the user's turns, for fitting weights and for ablations."""
@@ -100,6 +133,7 @@ class Retriever:
             state.refresh()
             state.index.set_texts(texts)
             state.index.set_images(images)
+            state.index_bytes = state.index.nbytes
             new_texts, new_images = state.index.take_unsaved()
             self._shard.text_vectors.save(user, new_texts)
             self._shard.image_vectors.save(user, new_images)

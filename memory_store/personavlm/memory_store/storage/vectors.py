@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 import numpy as np
 import pyarrow as pa
 
-from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, token_dim
+from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors, token_dim
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.retrieval.index import StoredVector, StoredVectors, VectorKey
+from personavlm.memory_store.retrieval.nearest import Near, nearest
 from personavlm.memory_store.retrieval.tokens import PackedTokens
 from personavlm.memory_store.storage.tables import TOKEN_COLUMNS, Row, owner_columns
 
@@ -17,8 +18,8 @@ from personavlm.memory_store.storage.tables import TOKEN_COLUMNS, Row, owner_col
 class UserRows(Protocol):
     """One table of a shard, user by user."""
 
-    def read(self, user: UserKey) -> pa.Table:
-        """All rows of one user, in no particular order."""
+    def read(self, user: UserKey, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of one user, in no particular order, with all columns or some."""
         ...
 
     def append(self, user: UserKey, rows: Sequence[Row]) -> None:
@@ -52,6 +53,15 @@ class VectorTable:
             for key, vector, packed in zip(keys, vectors.reshape(-1, self._dim), tokens, strict=True)
         }
 
+    def vectors(self, user: UserKey) -> tuple[list[tuple[str, str]], Vectors]:
+        """Id and field of everything of one user that has a vector, and the vectors ``(n, dim)``."""
+        rows = self._table.read(user)
+        digests = zip(*(rows[name].to_pylist() for name in ("id", "field", "digest")), strict=True)
+        places = {key: place for place, key in enumerate(digests)}
+        values = rows["vector"].combine_chunks().flatten().to_numpy().astype(np.float32, copy=False)
+        names = [(id, field) for id, field, _ in places]
+        return names, values.reshape(-1, self._dim)[list(places.values())]
+
     def _tokens(
         self, ids: bytes | None, vectors: bytes | None, sentences: bytes | None
     ) -> PackedTokens | None:
@@ -59,6 +69,14 @@ class VectorTable:
             return None
         packed = np.frombuffer(vectors, np.int8).reshape(-1, self._token_dim)
         return PackedTokens(np.frombuffer(ids, np.int32), packed, np.frombuffer(sentences, np.int32))
+
+    def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
+        """The k rows whose vectors have the greatest cosine with a unit vector, best first."""
+        rows = self._table.read(user, ("id", "field", "vector"))
+        vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(-1, self._dim)
+        best = nearest(np.vecdot(vectors, vector), k)
+        fields = rows.select(["id", "field"]).take([position for position, _ in best]).to_pylist()
+        return [Near(row["id"], row["field"], cosine) for row, (_, cosine) in zip(fields, best, strict=True)]
 
     def save(self, user: UserKey, vectors: StoredVectors) -> None:
         """Store vectors of one user in one commit."""
