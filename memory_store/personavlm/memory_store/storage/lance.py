@@ -24,6 +24,7 @@ FRAGMENTS_BEFORE_COMPACTION = 32  # a read costs about 0.16 ms for each fragment
 KEEP_VERSIONS = timedelta(minutes=10)  # far longer than the longest read of an older version
 NO_VERSION_YET = timedelta(days=36_500)
 REWRITTEN_AT_ONCE = 20_000  # rows in memory while a table is sorted
+ROWS_AT_ONCE = 10_000  # of a table that is read from end to end
 INDEX_CACHE_BYTES = METADATA_CACHE_BYTES = 128 << 20
 
 _ENCRYPTED_VECTORS = {"on_bad_vectors": "null"}  # an encrypted row's vector is null: let it stand
@@ -56,6 +57,7 @@ class LanceTable:
     def __init__(self, table: Any, schema: pa.Schema, files: TableFiles | None) -> None:  # noqa: ANN401
         self._table = table
         self._schema = schema
+        self.empty = schema.empty_table()
         self._files = files
         self._writer = Lock()
         self._removal = Lock()  # taken before ``_writer``
@@ -103,9 +105,9 @@ class LanceTable:
             self._unsorted += rows.num_rows
             self._sync()
 
-    def read(self, uid: str) -> pa.Table:
-        """All rows of one user, in no particular order."""
-        return self.find(f"uid = {quoted(uid)}")
+    def read(self, uid: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of one user, in no particular order, with all columns or some."""
+        return self.find(f"uid = {quoted(uid)}", columns)
 
     def find(self, condition: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows that meet an SQL condition, in no particular order."""
@@ -122,6 +124,11 @@ class LanceTable:
         """Some columns of all rows."""
         with self._gate.shared():
             return self._table.search().select(list(names)).limit(None).to_arrow()
+
+    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns of all rows, some rows at a time, for who takes long. To be used within ``kept``."""
+        rows = self._table.search().select(list(names)).limit(None)
+        return iter(rows.to_batches(ROWS_AT_ONCE))
 
     def last_seq(self) -> int:
         """The greatest ``seq`` of a row, 0 without rows."""
@@ -152,30 +159,42 @@ class LanceTable:
             self._sync()
 
     def mostly_unsorted(self) -> bool:
-        """Whether a quarter of the rows has come since they were last sorted by user."""
-        return self._unsorted >= REWRITTEN_AT_ONCE and self._unsorted * 4 >= self.count()
+        """Whether a quarter of the rows has come since they were last sorted by user. In a bucket nothing is
+        sorted: see ``_replace``."""
+        enough = self._unsorted >= REWRITTEN_AT_ONCE and self._unsorted * 4 >= self.count()
+        return bool(self._files) and enough
 
     def rewrite(self, *, without: str = "false") -> int:
-        """Sort all rows by user and time of writing, which makes a user's load three times as fast.
+        """Write all rows anew, in a folder sorted by user and time of writing, which makes a user's load
+        three times as fast.
 
         Rows that meet the SQL condition ``without`` are left out: how many. Every older version and every
         file of it is gone afterwards, so nothing of those rows is left on the disk. Appends wait; reads
         wait for the last step only.
         """
         with self._removal, self._change():
-            order = self._table.search().select(["uid", "seq"]).with_row_id(True).limit(None).to_arrow()
-            leave = self._table.search().where(without).select(["seq"]).with_row_id(True).limit(None)
-            left_out = leave.to_arrow()["_rowid"]
-            order = order.filter(pc.invert(pc.is_in(order["_rowid"], left_out)))
-            order = order.sort_by([("uid", "ascending"), ("seq", "ascending")])
-            self._table.add(
-                self._in_order(order["_rowid"].to_pylist()), mode="overwrite", **_ENCRYPTED_VECTORS
-            )
+            left_out = self._sort(without) if self._files else self._replace(without)
             self._table.create_index("uid", config=BTree(), replace=True)
             self._sync()
             self._forget_versions()
             self._unsorted = 0
-            return len(left_out)
+            return left_out
+
+    def _sort(self, without: str) -> int:
+        order = self._table.search().select(["uid", "seq"]).with_row_id(True).limit(None).to_arrow()
+        leave = self._table.search().where(without).select(["seq"]).with_row_id(True).limit(None)
+        left_out = leave.to_arrow()["_rowid"]
+        order = order.filter(pc.invert(pc.is_in(order["_rowid"], left_out)))
+        order = order.sort_by([("uid", "ascending"), ("seq", "ascending")])
+        self._table.add(self._in_order(order["_rowid"].to_pylist()), mode="overwrite", **_ENCRYPTED_VECTORS)
+        return len(left_out)
+
+    def _replace(self, without: str) -> int:
+        """Where a kernel's lock does not keep other writers out. LanceDB lets an overwrite win over whatever
+        another writer committed meanwhile; rows that it appended outlive a deletion and an update."""
+        left_out = self._table.delete(without).num_deleted_rows
+        self._table.update(values_sql={"seq": "seq"})
+        return int(left_out)
 
     def forget_versions(self) -> None:
         """Remove every older version, and every file that no version refers to."""
@@ -203,9 +222,11 @@ class LanceTable:
         return pa.RecordBatchReader.from_batches(self._schema, batches())
 
     def _forget_versions(self) -> None:
+        # Files that no version refers to may be another writer's that is about to commit them.
+        ours = bool(self._files)
         with self._gate.exclusive(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it warns of readers: the gate keeps them out
-            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=ours)
         self._sync()
 
     @contextmanager

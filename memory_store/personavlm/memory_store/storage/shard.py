@@ -40,9 +40,9 @@ class DerivedRows:
     shard: "Shard"
     table: str
 
-    def read(self, user: UserKey) -> pa.Table:
-        """All rows of one user, in no particular order."""
-        return self.shard.read(user, self.table)
+    def read(self, user: UserKey, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of one user, in no particular order, with all columns or some."""
+        return self.shard.read(user, self.table, columns)
 
     def append(self, user: UserKey, rows: Sequence[Row]) -> None:
         """Store rows; a crash may take them."""
@@ -150,18 +150,23 @@ class Shard:
             writes.append(Write.of(table, user, sealed, kept=kept))
         self.writer.write(writes)
 
-    def read(self, user: UserKey, table: str) -> pa.Table:
-        """All rows of one user, in no particular order: those in the table and those on their way."""
-        schema = self.tables[table].schema
+    def read(self, user: UserKey, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of one user, in no particular order: those in the table and those on their way.
+
+        ``columns`` beside which others may come; by default all.
+        """
         if not self.directory.has(user, table):
-            return schema.empty_table()
+            return self.tables[table].empty
         # The tail first: what moves from it into the table meanwhile is then seen twice, never not at all.
         tail = self.writer.tail(table, uid_of(user))
-        stored = self._written_in_time(table, self.tables[table].read(uid_of(user)))
+        wanted = (*columns, "epoch", "seq", "sealed") if columns else self.tables[table].schema.names
+        stored = self._written_in_time(table, self.tables[table].read(uid_of(user), wanted))
         if tail:
             seen = set(stored["seq"].to_pylist())
             rows = [row for write in tail if write.seq not in seen for row in write.rows]
-            stored = pa.concat_tables([stored, arrow_table(rows, schema)])
+            stored = pa.concat_tables([stored, arrow_table(rows, self.tables[table].schema).select(wanted)])
+        if columns and stored["sealed"].null_count < len(stored):
+            return self.read(user, table)  # an encrypted row opens as a whole
         return self._protection.open_table(table, stored)
 
     def _written_in_time(self, table: str, rows: pa.Table) -> pa.Table:
