@@ -88,19 +88,6 @@ class UserCache:
                 self._weigh(user)
 
     @contextmanager
-    def hold_if_loaded(self, user: UserKey) -> Iterator[UserState | None]:
-        """The user's state as ``hold`` gives it; None, with the user's lock held all the same, where memory
-        does not hold it."""
-        with self._user_locks[hash(user) % LOCKS]:
-            self._admit(user)
-            with self._lock:
-                state = self._states.get(user)
-            try:
-                yield state
-            finally:
-                self._weigh(user)
-
-    @contextmanager
     def hold_all(self, users: Sequence[UserKey]) -> Iterator[dict[UserKey, UserState | StoreError]]:
         """The states of several users, nobody else's until the block ends; an error in place of the state
         of one who may not be served now. One such block at a time: others wait, since they would deadlock.

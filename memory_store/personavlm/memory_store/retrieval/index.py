@@ -72,7 +72,6 @@ class TextIndex:
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self._keys: list[VectorKey] = []
-        self._names: list[tuple[str, str]] = []
         self._positions: dict[VectorKey, int] = {}
         self._unsaved: dict[VectorKey, StoredVector] = {}
 
@@ -91,14 +90,13 @@ class TextIndex:
             return self._positions[key]
         position = self._positions[key] = self.corpus.add(passage)
         self._keys.append(key)
-        self._names.append((id, field))
         if key in stored:
             self.corpus.set_vector(position, stored[key].vector, stored[key].tokens)
         return position
 
     def texts(self) -> tuple[tuple[str, str], ...]:
         """Id and field of each text, by position."""
-        return tuple(self._names)
+        return tuple((key.id, key.field) for key in self._keys)
 
     def missing(self) -> dict[VectorKey, str]:
         """Texts that have no vector yet, oldest first."""
@@ -119,7 +117,8 @@ class TextIndex:
 
     def nearest(self, vector: Vectors, k: int) -> list[Near]:
         """The texts whose vectors come nearest, best first."""
-        return nearest(self._names, self.corpus.cosines(vector), k) if self._names else []
+        found = nearest(self.corpus.cosines(vector), k)
+        return [Near(self._keys[i].id, self._keys[i].field, cosine) for i, cosine in found]
 
 
 class SearchIndex:

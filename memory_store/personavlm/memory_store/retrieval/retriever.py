@@ -1,10 +1,8 @@
 """Around a search: encode the query and whatever has no vector yet, without holding the user's lock."""
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from threading import Lock
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from personavlm.memory_store.retrieval.dates import day_number
 from personavlm.memory_store.retrieval.index import StoredVector, VectorKey
 from personavlm.memory_store.retrieval.lexical import Scores
 from personavlm.memory_store.retrieval.names import Participants
-from personavlm.memory_store.retrieval.nearest import Near, nearest_rows
+from personavlm.memory_store.retrieval.nearest import Near
 from personavlm.memory_store.retrieval.query import QueryView, query_views
 from personavlm.memory_store.retrieval.ranking import signal_matrix
 from personavlm.memory_store.retrieval.search import Search
@@ -30,10 +28,6 @@ NAME_KEYS = ("name", "assistant name")
 ENCODED_AT_ONCE = 64
 """Texts that a search encodes before it ranks, the newest. The others it ranks by their words; ``index``
 encodes them in batches of this size."""
-
-
-COLD_USERS = 1_000
-"""Users not in memory of whom it is known that they were looked for once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +45,6 @@ class Retriever:
 
     def __init__(self, shard: Shard, cache: UserCache) -> None:
         self._shard, self._cache = shard, cache
-        self._lock = Lock()
-        self._asked_cold: OrderedDict[UserKey, None] = OrderedDict()
 
     def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
         """One search. Texts that have no vector yet, but for the newest, are ranked by their words alone."""
@@ -86,32 +78,13 @@ class Retriever:
     def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
         """The k stored texts whose vectors have the greatest cosine with a unit vector, best first.
 
-<<<<<<< /tmp/mine/m/mine
-        Of a user who is not in memory the vectors alone are read, the first time.
-        """
-        with self._cache.hold_if_loaded(user) as state:
-            if state is None and not self._asked_before(user):
-                return nearest_rows(*self._shard.text_vectors.vectors(user), vector, k)
-        with self._cache.hold(user) as state:
-=======
         Of a user who is not in memory, only the vectors are read, and none of them is kept.
         """
         with self._cache.hold_cached(user) as state:
             if state is None:
                 return self._shard.text_vectors.nearest(user, vector, k)
->>>>>>> /tmp/mine/m/theirs
             state.refresh()
             return state.index.nearest(vector, k)
-
-    def _asked_before(self, user: UserKey) -> bool:
-        """Whether this user was looked for before while memory did not hold him: loading pays then."""
-        with self._lock:
-            before = user in self._asked_cold
-            self._asked_cold[user] = None
-            self._asked_cold.move_to_end(user)
-            if len(self._asked_cold) > COLD_USERS:
-                self._asked_cold.popitem(last=False)
-        return before
 
     def turn_signals(self, user: UserKey, request: SearchRequest) -> TurnSignals:
         """What each signal says of each text of the user's turns, for fitting weights and for ablations."""

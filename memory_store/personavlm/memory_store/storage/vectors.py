@@ -53,15 +53,6 @@ class VectorTable:
             for key, vector, packed in zip(keys, vectors.reshape(-1, self._dim), tokens, strict=True)
         }
 
-    def vectors(self, user: UserKey) -> tuple[list[tuple[str, str]], Vectors]:
-        """Id and field of everything of one user that has a vector, and the vectors ``(n, dim)``."""
-        rows = self._table.read(user)
-        digests = zip(*(rows[name].to_pylist() for name in ("id", "field", "digest")), strict=True)
-        places = {key: place for place, key in enumerate(digests)}
-        values = rows["vector"].combine_chunks().flatten().to_numpy().astype(np.float32, copy=False)
-        names = [(id, field) for id, field, _ in places]
-        return names, values.reshape(-1, self._dim)[list(places.values())]
-
     def _tokens(
         self, ids: bytes | None, vectors: bytes | None, sentences: bytes | None
     ) -> PackedTokens | None:
@@ -75,7 +66,8 @@ class VectorTable:
         rows = self._table.read(user, ("id", "field", "vector"))
         vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(-1, self._dim)
         best = nearest(np.vecdot(vectors, vector), k)
-        fields = rows.select(["id", "field"]).take([position for position, _ in best]).to_pylist()
+        places = pa.array([position for position, _ in best], pa.int64())
+        fields = rows.select(["id", "field"]).take(places).to_pylist()
         return [Near(row["id"], row["field"], cosine) for row, (_, cosine) in zip(fields, best, strict=True)]
 
     def save(self, user: UserKey, vectors: StoredVectors) -> None:
