@@ -17,10 +17,14 @@ from personavlm.memory_store import (
     UserKey,
 )
 from personavlm.memory_store.storage.fence import Fence
+from personavlm.memory_store.storage.lance import LanceTable, connect, quoted
 from personavlm.memory_store.storage.local_objects import LocalObjects
+from personavlm.memory_store.storage.objects import open_objects
 from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.tables import RECORDS, arrow_table, owner_columns, uid_of
 from tests.unit.memory_store.bucket_server import BucketServer, bucket_server
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, close_stores, open_store
+from tests.unit.memory_store.marked_life import Life, everything, live
 from tests.unit.memory_store.steps import say
 
 ANN, BOB = UserKey("t", "ann"), UserKey("t", "bob")
@@ -147,3 +151,39 @@ def test_a_paused_writer_of_a_bucket_neither_compacts_nor_erases(server: BucketS
     assert (said(second, ANN), said(second, BOB)) == (["of ann"], ["of bob"])
     for store in (first, second):
         store.close()
+
+
+def test_who_rewrites_a_table_in_a_bucket_keeps_what_another_writer_committed(server: BucketServer) -> None:
+    """As one does that was paused after it had looked at its epoch."""
+    uri = server.new_uri()
+    schema = RECORDS["progress"]
+    paused = LanceTable.open(connect(uri, server.options), "progress", schema, None)
+    paused.add(arrow_table([owner_columns(user) | {"seq": 1} for user in (ANN, BOB)], schema))
+    writer = LanceTable.open(connect(uri, server.options), "progress", schema, None)
+    for number in range(2, 5):
+        writer.add(arrow_table([owner_columns(BOB) | {"seq": number}], schema))
+    assert paused.rewrite(without=f"uid = {quoted(uid_of(ANN))}") == 1
+    paused.forget_versions()
+    writer.add(arrow_table([owner_columns(BOB) | {"seq": 5}], schema))
+    paused.compact()
+    last = LanceTable.open(connect(uri, server.options), "progress", schema, None)
+    assert last.read(uid_of(ANN)).num_rows == 0
+    assert sorted(last.read(uid_of(BOB))["seq"].to_pylist()) == [1, 2, 3, 4, 5]
+
+
+def test_what_is_erased_is_in_no_object_of_a_bucket(server: BucketServer) -> None:
+    uri = server.new_uri()
+    store, objects = open_bucket(server, uri), open_objects(uri, server.options)
+    ann, bob = live(store, ANN), live(store, BOB)
+
+    def found(life: Life) -> set[str]:
+        data = b"".join(objects.get(key) for key, _ in objects.list(""))
+        return {mark for mark in life.marks.made.values() if mark.encode() in data}
+
+    assert found(ann) == set(ann.marks.made.values())
+    before = everything(store, bob)
+    store.eraser.erase_user(ANN)
+    store.evict()
+    assert found(ann) == set() and found(bob) == set(bob.marks.made.values())
+    assert (store.turns(ANN), everything(store, bob)) == ((), before)
+    store.close()
