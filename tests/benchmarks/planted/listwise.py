@@ -67,13 +67,13 @@ def gradient(batch: Batch, weights: Weights) -> Weights:
 
 
 def fit(
-    batch: Batch, towards: Weights, l2: float, never_negative: Collection[int] = (), off: Collection[int] = ()
+    batch: Batch, towards: Weights, l2: float, least: Weights | None = None, off: Collection[int] = ()
 ) -> Weights:
     """Weights ``(k,)``: Adam over all queries at once, from ``towards``, to which ``l2`` pulls back.
 
-    Weights at the positions ``never_negative`` are kept at 0 or above, those at ``off`` at 0.
+    No weight falls below its ``least``; those at the positions ``off`` are 0.
     """
-    kept, without = sorted(never_negative), sorted(off)
+    without = sorted(off)
     weights = towards.astype(np.float64)
     mean, square = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(1, STEPS + 1):
@@ -83,6 +83,7 @@ def fit(
         # The rate falls to nothing, so that the last steps settle.
         rate = RATE * (1 - step / (STEPS + 1)) / (1 - MOMENTUM**step)
         weights = weights - rate * mean / (np.sqrt(square / (1 - SQUARES**step)) + 1e-8)
-        weights[kept] = np.maximum(weights[kept], 0)
+        if least is not None:
+            weights = np.maximum(weights, least)
         weights[without] = 0
     return weights

@@ -24,9 +24,10 @@ def test_the_fit_finds_the_weights_that_made_the_evidence() -> None:
     assert found == pytest.approx([1.5, -0.7, 0.0], abs=0.15)
 
 
-def test_a_weight_that_must_not_be_negative_stays_at_zero() -> None:
-    found = fit(Batch.of(toy([1.5, -0.7, 0.0])), np.zeros(3), l2=0.0, never_negative=[1])
-    assert found[1] == 0 and found[0] > 1
+def test_no_weight_falls_below_its_least() -> None:
+    least = np.array([-np.inf, 0.25, -0.1])
+    found = fit(Batch.of(toy([1.5, -0.7, 0.0])), np.zeros(3), l2=0.0, least=least)
+    assert found[1] == 0.25 and found[0] > 1 and found[2] >= -0.1
 
 
 def test_a_weight_that_is_off_stays_at_zero_and_the_others_are_fitted() -> None:
