@@ -10,7 +10,6 @@ from personavlm.memory_store.retrieval.lexical import (
     Mask,
     Scores,
     TermTable,
-    grams,
     rarity,
     saturated,
     term_keys,
@@ -113,17 +112,3 @@ def test_bm25_by_hand() -> None:
     tea = [1.9 * count / (count + 0.9 * (0.6 + 0.4 * length / 2)) for count, length in ((2, 3), (1, 1))]
     expected = np.array([[*tea, 0.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(saturated(found, built.lengths), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("The cat", [" cat", "cat "]),
-        ("a b12", [" b12", "b12 "]),
-        ("咖啡 is", [" 咖啡 "]),
-        ("7", [" 7 "]),
-        ("", []),
-    ],
-)
-def test_grams(text: str, expected: list[str]) -> None:
-    assert grams(text) == expected

@@ -16,7 +16,6 @@ from personavlm.memory_store.retrieval.lexical import (
     Mask,
     Scores,
     TermTable,
-    grams,
     term_keys,
     terms,
 )
@@ -47,7 +46,7 @@ class Corpus:
         self._waiting: dict[int, str] = {}
         self._last = Passage("")
         self._runs = 0
-        self.words, self.grams = TermTable(), TermTable()
+        self.words = TermTable()
         self.vectors: Rows[np.float32] = Rows(np.float32, dim)
         self.tokens = TokenTable()
         self.encoded: Rows[np.bool_] = Rows(np.bool_)
@@ -63,7 +62,7 @@ class Corpus:
     @property
     def nbytes(self) -> int:
         """About how much memory the corpus takes."""
-        tables = (self.words, self.grams, self.vectors, self.tokens, self.encoded)
+        tables = (self.words, self.vectors, self.tokens, self.encoded)
         more = (self.speakers, self.runs, self.cues, self.days, self.named_days)
         waiting = sum(map(len, self._waiting.values()))
         return waiting + sum(table.nbytes for table in (*tables, *more))
@@ -71,9 +70,7 @@ class Corpus:
     def add(self, passage: Passage) -> int:
         """Append a text, return its position. It is found by its words until it gets its vectors."""
         position = len(self)
-        searched = f"{passage.text}\n{passage.beside}"
-        self.words.append(term_keys(terms(searched)))
-        self.grams.append(term_keys(grams(searched)))
+        self.words.append(term_keys(terms(f"{passage.text}\n{passage.beside}")))
         follows = bool(position and passage.session and passage.session == self._last.session)
         self._runs += not follows
         self.runs.append(self._runs)

@@ -14,7 +14,6 @@ from personavlm.memory_store.retrieval.corpus import Corpus
 from personavlm.memory_store.retrieval.lexical import (
     Mask,
     Scores,
-    grams,
     rarity,
     saturated,
     term_keys,
@@ -53,11 +52,6 @@ class Evidence:
         """``(t, n)``: the part of each term in a text's BM25; all parts together stay below 1."""
         gains = saturated(self.word_counts, self.corpus.words.lengths, self.known)
         return gains * _shares(self.word_rarity)[:, np.newaxis] / np.float32(1.9)
-
-    @cached_property
-    def gram_counts(self) -> Scores:
-        """``(t, n)`` of runs of characters."""
-        return self.corpus.grams.counts(_distinct(grams(self.view.words)), self.known)
 
     def coverage(self, counts: Scores) -> Scores | None:
         """``(n,)``: the share of the query's terms that a text holds, rare ones counting more."""

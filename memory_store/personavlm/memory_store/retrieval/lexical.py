@@ -42,9 +42,6 @@ you've
 ENGLISH_STOP_WORDS = frozenset(_ENGLISH_STOP_WORDS.split())
 CHINESE_STOP_CHARACTERS = frozenset("的了是在我你他她它们这那和与就都也吗呢吧啊把被着过什么怎哪谁")
 
-GRAM = 4
-"""Characters in a gram: long enough to be rare, short enough to survive an ending or a slip."""
-
 K1, B = 0.9, 0.4
 """BM25 for chat messages, which are short and seldom repeat a word: repetition soon counts no more, and
 length is held against a text only in part."""
@@ -84,17 +81,6 @@ def terms(text: str) -> list[str]:
         elif token not in ENGLISH_STOP_WORDS:
             found.append(_stem(token))
     return found
-
-
-def grams(text: str) -> list[str]:
-    """Runs of four characters within words, each once, stop words left out; a shorter word is its own."""
-    found: dict[str, None] = {}
-    for piece in _PIECES.finditer(_normal(text)):
-        word = piece.group()
-        if word not in ENGLISH_STOP_WORDS:
-            padded = f" {word} "
-            found |= dict.fromkeys(padded[i : i + GRAM] for i in range(max(len(padded) - GRAM + 1, 1)))
-    return list(found)
 
 
 def term_keys(terms: Iterable[str]) -> NDArray[np.uint32]:

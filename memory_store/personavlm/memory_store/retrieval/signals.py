@@ -44,11 +44,6 @@ def coverage(evidence: Evidence) -> Scores | None:
     return evidence.coverage(evidence.word_counts)
 
 
-def characters(evidence: Evidence) -> Scores | None:
-    """The share of the query's runs of four characters: other endings and slips still match."""
-    return evidence.coverage(evidence.gram_counts)
-
-
 # dense and tokens
 
 
@@ -167,13 +162,11 @@ def session_tokens(evidence: Evidence) -> Scores | None:
 SIGNALS = (
     Signal("bm25", "lexical", bm25),
     Signal("coverage", "lexical", coverage),
-    Signal("characters", "lexical", characters),
     Signal("dense", "vectors", dense),
     Signal("sentence", "vectors", sentence),
     Signal("tokens", "tokens", tokens),
     Signal("window bm25", "neighbours", window_bm25),
     Signal("window tokens", "neighbours", window_tokens),
-    Signal("answers question", "neighbours", answers_question),
     Signal("question", "neighbours", question),
     Signal("speaker", "speaker", speaker),
     Signal("date", "time", date),
