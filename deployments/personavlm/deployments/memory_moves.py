@@ -92,6 +92,7 @@ class Mover:
         home was gone for too long.
         """
         layout = self._file.load(shards)
+        layout = await self._agreed(layout)
         layout = await self._change(layout, layout.grown(shards))
         layout = await self._clear(layout)
         moves = dict(layout.next_moves())
@@ -139,12 +140,15 @@ class Mover:
 
     async def _change(self, old: Layout, new: Layout) -> Layout:
         """Store the new map; on return everybody serves by it."""
-        if new != old:
-            self._file.replace(old, new)
+        self._file.replace(old, new)
+        return await self._agreed(new)
+
+    async def _agreed(self, layout: Layout) -> Layout:
+        """The map, which everybody has read anew by then. ChangedError where somebody found another one."""
         read = await patiently(lambda: self._keepers.gather("reload"), WAITED_FOR, PATIENCE_S)
-        if any(layout != new for layout in read):
+        if any(found != layout for found in read):
             raise ChangedError("the service reads another map of buckets than this command")
-        return new
+        return layout
 
     async def _ask(self, shard: int, method: str, buckets: Collection[int]) -> Any:  # noqa: ANN401
         return await patiently(lambda: self._keepers.ask(shard, method, buckets), WAITED_FOR, PATIENCE_S)
@@ -153,13 +157,14 @@ class Mover:
 def grouped(moves: Mapping[int, int], users: Mapping[int, int]) -> list[dict[int, int]]:
     """Moves in groups of at most ``STEP_USERS`` users, or of one bucket; in which order is theirs to say."""
     steps: list[dict[int, int]] = []
-    together = STEP_USERS + 1
+    together = 0
     for bucket, shard in moves.items():
-        together += users.get(bucket, 0)
-        if together > STEP_USERS:
+        more = users.get(bucket, 0)
+        if not steps or (more and together + more > STEP_USERS):
             steps.append({})
-            together = users.get(bucket, 0)
+            together = 0
         steps[-1][bucket] = shard
+        together += more
     return steps
 
 
