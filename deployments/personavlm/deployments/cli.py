@@ -62,7 +62,13 @@ def _add_store(commands: Commands) -> None:
     grow = actions.add_parser("grow", help="divide the store into more shards, while it serves or not")
     grow.add_argument("--shards", type=int, required=True, help="how many there are to be")
     status = actions.add_parser("status", help="sizes and counts of the shards")
-    for action in (grow, status):
+    backup = actions.add_parser("backup", help="copy the store as it is now, while it serves or not")
+    backup.add_argument("--to", dest="target", required=True, help="an empty folder or s3://bucket/prefix")
+    restore = actions.add_parser("restore", help="copy a backup to the configured place, which must be empty")
+    restore.add_argument("--from", dest="source", required=True, help="where the backup stands")
+    erase = actions.add_parser("erase-tenant", help="erase everything of one tenant for good")
+    erase.add_argument("tenant")
+    for action in (grow, status, backup, restore, erase):
         action.add_argument("--config", type=Path, help="the service's configuration")
         action.set_defaults(run=_store)
 

@@ -6,16 +6,23 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 
+from personavlm.deployments.store_root import shard_name
 from personavlm.deployments.update_queue import UpdateQueue
-from personavlm.memory_store import LostEpochError, UserKey, Window
+from personavlm.memory_store import LostEpochError, StoreError, UserKey, Window
+from personavlm.memory_store.lifecycle.backup import BackupManifest
 from personavlm.memory_store.lifecycle.erasure import Receipt
+from personavlm.memory_store.lifecycle.retention import Retention
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.storage.layout import Layout, bucket_of
+from personavlm.memory_store.storage.objects import open_objects
 from personavlm.memory_store.stores import Stores
 
 log = logging.getLogger(__name__)
+
+RETENTION_S = 24 * 3600.0
 
 
 class Keeping:
@@ -53,6 +60,27 @@ class Keeping:
         """Sizes and counts by shard."""
         numbers = self._stores.numbers()
         return {number: await asyncio.to_thread(self._stores.shard(number).stats) for number in numbers}
+
+    async def back_up(self, target: str, options: dict[str, str]) -> dict[int, BackupManifest]:
+        """Copy every shard that is open here into a folder of its own below ``target``."""
+        place = await asyncio.to_thread(open_objects, target, options)
+        return {
+            number: await asyncio.to_thread(
+                self._stores.shard(number).backups.backup, place, shard_name(number)
+            )
+            for number in self._stores.numbers()
+        }
+
+    async def _expire(self, days: Mapping[str, float]) -> None:
+        """Once a day and at every start, erase what is too old."""
+        retention = Retention.model_validate({kind: timedelta(days=age) for kind, age in days.items()})
+        while days:
+            for store in self._stores.all():
+                try:
+                    await asyncio.to_thread(store.expiry.apply, retention, datetime.now(UTC))
+                except (StoreError, RuntimeError, OSError):
+                    log.exception("what is too old could not be erased; the next day tries again")
+            await asyncio.sleep(RETENTION_S)
 
     # Moving buckets: see `memory_store.stores`
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from personavlm.deployments.local_ray import running_address
 from personavlm.deployments.memory_moves import InProcess, Keepers, Mover
 from personavlm.deployments.memory_pool import NAMESPACE, PASSING, MemoryPool
+from personavlm.deployments.store_backups import back_up, erase_tenant, restore
 from personavlm.deployments.store_root import open_stores, store_root
 from personavlm.memory_store import InUseError, StoreError
 from personavlm.memory_store.lifecycle.stats import StoreStats
@@ -32,17 +33,29 @@ class CommandError(Exception):
 def run(args: argparse.Namespace, config: Config) -> None:
     """Carry out one command. CommandError."""
     try:
+        if args.action == "restore":
+            restore(config.memory, args.source, Console())
+            return
         with keepers(config) as found:
-            if args.action == "grow":
-                _grow(found, config, args.shards)
-            else:
-                asyncio.run(_status(found, Console()))
+            _with_keepers(args, config, found)
     except InUseError as error:
         raise CommandError(
             f"{error}; if that is a service on another cluster, name it as ray_address in the configuration"
         ) from error
     except (*PASSING, StoreError, ValueError, ConnectionError) as error:
         raise CommandError(f"{getattr(error, 'cause', error)}") from error
+
+
+def _with_keepers(args: argparse.Namespace, config: Config, found: Keepers) -> None:
+    match args.action:
+        case "grow":
+            _grow(found, config, args.shards)
+        case "backup":
+            asyncio.run(back_up(found, config.memory, args.target, Console()))
+        case "erase-tenant":
+            asyncio.run(erase_tenant(found, args.tenant, Console()))
+        case _:
+            asyncio.run(_status(found, Console()))
 
 
 @contextmanager

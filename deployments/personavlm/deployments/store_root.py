@@ -68,9 +68,14 @@ def open_stores(
     return Stores(LayoutFile(root), config.shards, open_shard, mine, config.cache_mb)
 
 
+def shard_name(shard: int) -> str:
+    """The name of a shard's folder."""
+    return f"shard-{shard:04d}"
+
+
 def shard_uri(config: MemoryConfig, shard: int) -> str:
     """The folder or prefix of one shard."""
-    name = f"shard-{shard:04d}"
+    name = shard_name(shard)
     return f"{config.uri.rstrip('/')}/{name}" if config.is_remote else str(Path(config.uri) / name)
 
 

@@ -13,8 +13,10 @@ from typing import Self
 from personavlm.memory_store.admission import Admission
 from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors
+from personavlm.memory_store.lifecycle.backup import Backups
 from personavlm.memory_store.lifecycle.eraser import Eraser
 from personavlm.memory_store.lifecycle.linker import Linker
+from personavlm.memory_store.lifecycle.retention import Expiry
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.lifecycle.transfer import Transfer
 from personavlm.memory_store.queries import SearchRequest, SearchResult
@@ -50,6 +52,8 @@ class MemoryStore(StoredTurns, StoredMemories):
         self._retriever = Retriever(shard, self._cache)
         self.eraser = Eraser(shard, self._cache, admission, clock)
         self.transfer = Transfer(shard, self._cache, self.eraser, clock)
+        self.backups = Backups(shard, clock)
+        self.expiry = Expiry(shard, self.eraser, clock)
         self.linker = Linker(shard, self._cache, self._retriever, clock)
 
     @classmethod

@@ -80,6 +80,11 @@ class MemoryConfig(Section):
     """How often sessions of users who do not return are looked for."""
     maintenance_s: float = Field(60, gt=0)
     """How often tables are looked at for compaction."""
+    retention_days: dict[
+        Literal["turns", "core", "semantic", "episodic", "procedural", "profile"],
+        Annotated[float, Field(gt=0)],
+    ] = {}
+    """Days after which turns, memories of a kind, or profile versions are erased; the others are kept."""
     context_tokens: int = Field(2000, ge=100)
     """Budget of the open session in the first prompt; older turns of it stay searchable."""
 

@@ -1,0 +1,45 @@
+"""`personavlm store` without a running service: what a backup held comes back, a tenant can be erased."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from personavlm.memory_store import MemoryStore, TurnDraft, UserKey
+from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
+
+
+def personavlm(*arguments: str) -> str:
+    command = [sys.executable, "-m", "personavlm.deployments", "store", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def config(folder: Path, place: str) -> str:
+    file = folder / f"{place}.yaml"
+    file.write_text(f"memory: {{uri: {folder / place}, shards: 1}}\n", encoding="utf-8")
+    return str(file)
+
+
+def turns(folder: Path, user: UserKey) -> list[str]:
+    place = folder / "shard-0000"
+    with MemoryStore.open(place, text_encoder=WordEncoder(), image_encoder=ByteEncoder()) as store:
+        return [turn.user_text for turn in store.turns(user)]
+
+
+def test_a_backup_comes_back_and_a_tenant_goes(tmp_path: Path) -> None:
+    ann, bob = UserKey("acme", "ann"), UserKey("other", "bob")
+    place = tmp_path / "store" / "shard-0000"
+    with MemoryStore.open(place, text_encoder=WordEncoder(), image_encoder=ByteEncoder()) as store:
+        for user in (ann, bob):
+            store.append_turn(user, TurnDraft(f"I am {user.user}", "Hello"))
+    here, there = config(tmp_path, "store"), config(tmp_path, "restored")
+    personavlm("backup", "--to", str(tmp_path / "backup"), "--config", here)
+    personavlm("restore", "--from", str(tmp_path / "backup"), "--config", there)
+    assert turns(tmp_path / "restored", ann) == ["I am ann"]
+    assert "are erased" in personavlm("erase-tenant", "acme", "--config", there)
+    assert turns(tmp_path / "restored", ann) == []
+    assert turns(tmp_path / "restored", bob) == ["I am bob"]
+    assert turns(tmp_path / "store", ann) == ["I am ann"]
