@@ -82,11 +82,8 @@ class MemoryActor(Keeping, Archives, Personality):
         self._tasks: set[asyncio.Task[object]] = set()
         # Calls wait for the disk more than they compute, and those that wait together commit together.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
-        for work in (
-            self._close_idle(),
-            self._maintain(),
-            self._expire({str(kind): days for kind, days in config.memory.retention_days.items()}),
-        ):
+        days = {str(kind): age for kind, age in config.memory.retention_days.items()}
+        for work in (self._close_idle(), self._maintain(), self._expire(days)):
             self._in_background(work)
 
     def _of(self, user: UserKey) -> MemoryStore:
