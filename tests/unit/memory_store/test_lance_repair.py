@@ -60,7 +60,9 @@ def test_a_torn_head_is_set_aside(
     assert [turn.user_text for turn in store.turns(USER)] == ["turn 0", "turn 1"]
     again = store.append_turn(USER, TurnDraft("turn 2", "ok", client_id="2"))
     assert again.index == 2
-    assert store.turns(USER) == open_store(tmp_path).turns(USER)
+    turns = store.turns(USER)
+    store = open_store(tmp_path)
+    assert store.turns(USER) == turns
     assert len(store.search(USER, SearchRequest("turn")).turns) == 3
 
 
@@ -119,8 +121,8 @@ def test_compaction_joins_fragments_while_turns_come_in(tmp_path: Path) -> None:
     writer.join()
     store.maintain()
     assert not failures
-    reopened = open_store(tmp_path)
-    assert [turn.user_text for turn in reopened.turns(USER)] == [f"turn {n}" for n in range(total)]
-    assert reopened.turns(USER) == store.turns(USER)
+    turns = store.turns(USER)
+    assert [turn.user_text for turn in turns] == [f"turn {n}" for n in range(total)]
+    assert open_store(tmp_path).turns(USER) == turns
     stats = lancedb.connect(tmp_path).open_table("turns").stats()
     assert stats["fragment_stats"]["num_fragments"] < FRAGMENTS_BEFORE_COMPACTION

@@ -119,5 +119,7 @@ def test_the_users_of_a_store(tmp_path: Path) -> None:
     store.apply(users[0], MemoryKind.CORE, "s", [])
     for user in users[1:]:
         store.append_turn(user, TurnDraft("a", "b"))
-    assert store.users() == tuple(users) == open_store(tmp_path).users()
-    assert store.turns(UserKey("nobody", "x")) == () and len(store.users()) == 3
+    for _ in range(2):
+        assert store.turns(UserKey("nobody", "x")) == ()
+        assert store.users() == tuple(users)
+        store = open_store(tmp_path)
