@@ -21,6 +21,7 @@ class UserState:
 
     records: WorkingSet
     index: SearchIndex
+    most_turns: int
     index_bytes: int = field(init=False)
     indexed: tuple[int, int] = (0, 0)
 
@@ -34,6 +35,11 @@ class UserState:
             self.index.refresh(self.records)
             self.index_bytes = self.index.nbytes  # measured here, where it grows: it takes a while
             self.indexed = known
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether so many turns have come that it is to be loaded anew, with the newest of them only."""
+        return len(self.records.turns) > self.most_turns
 
     @property
     def nbytes(self) -> int:
@@ -148,6 +154,9 @@ class UserCache:
     def _weigh(self, user: UserKey) -> None:
         with self._lock:
             if user not in self._states:
+                return
+            if self._states[user].outgrown:
+                self._drop(user)
                 return
             self._states.move_to_end(user)
             weight = self._states[user].nbytes

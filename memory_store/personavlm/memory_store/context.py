@@ -36,7 +36,7 @@ def context_of(
     session: list[Turn] = []
     newest = working_set.newest_turn(as_of)
     if newest and now - newest.event_time < gap:
-        session = [turn for turn in working_set.session(newest.session) if event_known(turn, as_of)]
+        session = working_set.all_turns(newest.session, as_of=as_of)
         session.sort(key=lambda turn: (turn.event_time, turn.index))
     shown = _newest_within(session, token_budget)
     core = working_set.memories(MemoryKind.CORE, as_of)
@@ -45,7 +45,7 @@ def context_of(
         personality=profile if profile.consent else None,
         open_session=tuple(shown),
         omitted_turns=len(session) - len(shown),
-        turn_count=sum(event_known(turn, as_of) for turn in working_set.turns),
+        turn_count=working_set.turn_count(as_of),
     )
 
 
@@ -69,7 +69,7 @@ def timeline_of(
     """Turns and memories that touch the window, superseded ones among them, deleted ones not."""
     entries = [
         TimelineEntry(turn.event_time, "turn", turn.id, turn.user_text or turn.assistant_text, turn.images)
-        for turn in working_set.turns
+        for turn in (*working_set.cold.in_window(window, limit, newest_first), *working_set.turns)
         if window.overlaps(turn.event_time, turn.event_time)
     ]
     for kind in MemoryKind:

@@ -16,7 +16,6 @@ from personavlm.memory_store.storage.tables import Row, row_of
 from personavlm.memory_store.store_part import StorePart
 from personavlm.memory_store.times import utc, utc_as_of
 from personavlm.memory_store.turns import take_in
-from personavlm.memory_store.working_set import event_known
 
 
 class StoredTurns(StorePart):
@@ -86,8 +85,7 @@ class StoredTurns(StorePart):
         """Turns from ``first_index`` on in the order in which they were stored, of one session or all."""
         as_of = utc_as_of(as_of)
         with self._cache.hold(user) as state:
-            turns = state.records.turns if session is None else state.records.session(session)
-            return tuple(turn for turn in turns if turn.index >= first_index and event_known(turn, as_of))
+            return tuple(state.records.all_turns(session, first_index, as_of))
 
     def turn(self, user: UserKey, id: str) -> Turn:
         """One turn. NotFoundError."""

@@ -1,7 +1,8 @@
-"""One user's records in memory: every turn, every version of every memory, profile and progress.
+"""One user's records in memory: turns, every version of every memory, profile and progress.
 
 It is filled from the store on first use and told of every write once that is durable. Reads filter it;
-"latest" and "as of" are reads. Not thread-safe: the user's lock is held around it.
+"latest" and "as of" are reads. Of a very heavy user it only lists the older turns (``cold``), and reads them
+from the table when they are asked for. Not thread-safe: the user's lock is held around it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from personavlm.memory_store.cold_turns import ColdTurns
 from personavlm.memory_store.queries import AsOf
 from personavlm.memory_store.records import (
     AnyMemory,
@@ -56,15 +58,16 @@ def event_known(event: Turn | Profile | EpisodeLink, as_of: AsOf | None) -> bool
 
 
 class WorkingSet:
-    """What the tables hold of one user."""
+    """What the tables hold of one user. ``turns`` are all that are not ``cold``, in the order of writing."""
 
-    def __init__(self) -> None:
+    def __init__(self, cold: ColdTurns | None = None) -> None:
+        self.cold = cold or ColdTurns()
         self.turns: list[Turn] = []
         self.profiles: list[Profile] = []
         self.progress = Progress()
         self.next_progress = 0
         self.next_memory = dict.fromkeys(MemoryKind, 0)
-        self.nbytes = 0
+        self.nbytes = self.cold.nbytes
         self.versions_log: list[AnyMemory] = []  # of all memories, as they were taken in
         self._memories: dict[MemoryKind, dict[str, list[AnyMemory]]] = {kind: {} for kind in MemoryKind}
         self._kinds: dict[str, MemoryKind] = {}
@@ -75,13 +78,13 @@ class WorkingSet:
         self._sessions: dict[str, list[Turn]] = {}
         self._links: dict[str, list[EpisodeLink]] = {}  # by either end
         self._links_of_source: dict[str, list[EpisodeLink]] = {}
-        self._newest: Turn | None = None
-        self._last_recorded = EPOCH
+        self._newest = self.cold.newest(None, None)
+        self._last_recorded = self.cold.last_recorded or EPOCH
 
     @property
     def next_index(self) -> int:
         """The index of the next turn. Erased turns leave gaps that are not filled again."""
-        last = self.turns[-1].index + 1 if self.turns else 0
+        last = self.turns[-1].index + 1 if self.turns else self.cold.next_index
         return max(last, self.progress.turns, self.progress.consolidated)
 
     @property
@@ -177,11 +180,15 @@ class WorkingSet:
 
     def turn(self, id: str) -> Turn | None:
         """The turn with this id."""
-        return self._turn_by_id.get(id)
+        return self._turn_by_id.get(id) or self.cold.turn(id)
 
     def position(self, turn: Turn) -> int:
         """Where the turn stands in ``turns``."""
         return self._positions[turn.id]
+
+    def positions_of(self, ids: Iterable[str]) -> list[int]:
+        """Where in ``turns`` those ids stand that are among them."""
+        return [self._positions[id] for id in ids if id in self._positions]
 
     def profile_of_source(self, source: str) -> Profile | None:
         """The version that a step stored before."""
@@ -189,18 +196,33 @@ class WorkingSet:
 
     def turn_of_client(self, client_id: str) -> Turn | None:
         """The turn that a client stored under its own id."""
-        return self._turn_by_client_id.get(client_id) if client_id else None
+        if not client_id:
+            return None
+        return self._turn_by_client_id.get(client_id) or self.cold.turn_of_client(client_id)
+
+    def all_turns(
+        self, session: str | None = None, first_index: int = 0, as_of: AsOf | None = None
+    ) -> list[Turn]:
+        """Turns known then from an index on in the order of writing, of one session or all."""
+        turns = self.turns if session is None else self._sessions.get(session, ())
+        hot = [turn for turn in turns if turn.index >= first_index and event_known(turn, as_of)]
+        return [*self.cold.turns(session, first_index, as_of), *hot]
 
     def session(self, id: str) -> Sequence[Turn]:
         """Turns of one session in the order of writing."""
-        return self._sessions.get(id, ())
+        return [*self.cold.turns(id), *self._sessions.get(id, ())]
+
+    def turn_count(self, as_of: AsOf | None) -> int:
+        """How many turns were known then."""
+        return int(self.cold.known(as_of).sum()) + sum(event_known(turn, as_of) for turn in self.turns)
 
     def newest_turn(self, as_of: AsOf | None = None) -> Turn | None:
         """The turn with the latest ``event_time``, the one written last among equals."""
         if as_of is None:
             return self._newest
         known = (turn for turn in self.turns if event_known(turn, as_of))
-        return max(known, key=lambda turn: (turn.event_time, turn.index), default=None)
+        hot = max(known, key=lambda turn: (turn.event_time, turn.index), default=None)
+        return self.cold.newest(as_of, hot.event_time if hot else None) or hot
 
     def session_for(self, event_time: datetime, gap: timedelta) -> str | None:
         """The session that a turn of this time falls into; None where it opens one of its own.
@@ -213,8 +235,10 @@ class WorkingSet:
             return None
         if event_time >= newest.event_time:
             return newest.session if event_time - newest.event_time < gap else None
-        begin = min(turn.event_time for turn in self.session(newest.session))
-        return newest.session if event_time >= begin else None
+        times = [turn.event_time for turn in self._sessions.get(newest.session, ())]
+        if begin := self.cold.begin(newest.session):
+            times.append(begin)
+        return newest.session if event_time >= min(times) else None
 
     def versions(self, id: str) -> Sequence[AnyMemory]:
         """All versions of one memory, oldest first."""

@@ -56,7 +56,7 @@ def test_memory_holds_as_many_users_as_fit_the_ones_used_last() -> None:
 
     def load(user: UserKey) -> UserState:
         loaded.append(user.user)
-        return UserState(WorkingSet(), SearchIndex(4, {}, {}))
+        return UserState(WorkingSet(), SearchIndex(4, {}, {}), 100)
 
     cache = UserCache(load, max_bytes=2 * EMPTY_BYTES)
     for name in "aabbaccab":

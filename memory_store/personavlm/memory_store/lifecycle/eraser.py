@@ -63,7 +63,8 @@ class Eraser:
     def erase_memory(self, user: UserKey, memory_id: str) -> Receipt:
         """One memory in all its versions, with images that belong to nothing else. NotFoundError."""
         with self.erasing([user]) as erase:
-            records = self._shard.load(user).records
+            self._shard.check_writer()
+            records = self._shard.records(user)
             versions = records.versions(memory_id)
             if not versions:
                 raise NotFoundError(f"no memory {memory_id!r}")
@@ -83,7 +84,8 @@ class Eraser:
     def erase_range(self, user: UserKey, window: Window, scope: Scope = "range") -> Receipt:
         """The turns of a window, every memory and profile that rests on one of them, and their images."""
         with self.erasing([user]) as erase:
-            records = self._shard.load(user).records
+            self._shard.check_writer()
+            records = self._shard.records(user)
             turns = [turn for turn in records.turns if window.overlaps(turn.event_time, turn.event_time)]
             derived = derived_from(records, turns)
             plan = Plan(

@@ -32,6 +32,8 @@ from personavlm.memory_store.working_set import WorkingSet
 SEARCHED = (MemoryKind.SEMANTIC, MemoryKind.EPISODIC, MemoryKind.PROCEDURAL)
 """Core memory is in every prompt, so nobody needs to find it."""
 
+SPEAKERS = {"user": Speaker.USER, "assistant": Speaker.ASSISTANT}
+
 KEY_BYTES = 700
 """What the keys of a text and the maps to it take."""
 
@@ -110,6 +112,10 @@ class TextIndex:
                 self.corpus.set_vector(position, stored.vector, stored.tokens)
                 self._unsaved[key] = stored
 
+    def unsaved(self) -> dict[VectorKey, StoredVector]:
+        """Vectors that are not stored yet."""
+        return dict(self._unsaved)
+
     def take_unsaved(self) -> dict[VectorKey, StoredVector]:
         """Vectors that were made since the last call."""
         unsaved, self._unsaved = self._unsaved, {}
@@ -125,6 +131,7 @@ class SearchIndex:
     """All that is searched of one user. Not thread-safe: the user's lock is held around it."""
 
     def __init__(self, dim: int, stored_texts: StoredVectors, stored_images: StoredVectors) -> None:
+        self.dim = dim
         self.turns = TextIndex(Corpus(dim, talks=True))
         self.memories = {kind: TextIndex(Corpus(dim)) for kind in SEARCHED}
         self._stored = stored_texts
@@ -159,15 +166,11 @@ class SearchIndex:
         self._stored = {}  # what was stored is taken in now, or of texts that are no more
 
     def _add_turn(self, turn: Turn) -> None:
-        # What an image shows belongs to the user's words: a caption is searched and encoded with them.
-        said = "\n".join(filter(str.strip, (turn.user_text, *(image.caption for image in turn.images))))
         day = _local_day(turn.event_time, turn.utc_offset_minutes)
-        sides = (("user", said, Speaker.USER), ("assistant", turn.assistant_text, Speaker.ASSISTANT))
-        for field, text, speaker in sides:
-            if text.strip():
-                passage = Passage(text, "", speaker, turn.session, Days(day, day))
-                self.turns.add(turn.id, field, passage, self._stored)
-                self._turn_of_text.append(len(self._turn_times))
+        for field, text in _said(turn):
+            passage = Passage(text, "", SPEAKERS[field], turn.session, Days(day, day))
+            self.turns.add(turn.id, field, passage, self._stored)
+            self._turn_of_text.append(len(self._turn_times))
         self._turn_times.append(microseconds(turn.event_time))
 
     def _add_memory(self, memory: AnyMemory) -> None:
@@ -237,6 +240,18 @@ class SearchIndex:
             texts |= index.take_unsaved()
         images, self._unsaved_images = self._unsaved_images, {}
         return texts, images
+
+
+def texts_of(turns: Iterable[Turn]) -> dict[VectorKey, str]:
+    """What is encoded of turns."""
+    return {text_key(turn.id, field, text): text for turn in turns for field, text in _said(turn)}
+
+
+def _said(turn: Turn) -> list[tuple[str, str]]:
+    # What an image shows belongs to the user's words: a caption is searched and encoded with them.
+    said = "\n".join(filter(str.strip, (turn.user_text, *(image.caption for image in turn.images))))
+    sides = ("user", said), ("assistant", turn.assistant_text)
+    return [(field, text) for field, text in sides if text.strip()]
 
 
 def images_of(memory: AnyMemory) -> tuple[ImageRef, ...]:

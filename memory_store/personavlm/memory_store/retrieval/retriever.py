@@ -10,8 +10,9 @@ from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.encoder import Vectors, encode_texts, token_dim
 from personavlm.memory_store.queries import AsOf, SearchRequest, SearchResult
 from personavlm.memory_store.records import CoreMemory, MemoryKind, UserKey
+from personavlm.memory_store.retrieval.cold_search import ColdSearch
 from personavlm.memory_store.retrieval.dates import day_number
-from personavlm.memory_store.retrieval.index import StoredVector, VectorKey
+from personavlm.memory_store.retrieval.index import StoredVector, VectorKey, texts_of
 from personavlm.memory_store.retrieval.lexical import Scores
 from personavlm.memory_store.retrieval.names import Participants
 from personavlm.memory_store.retrieval.nearest import Near
@@ -64,7 +65,9 @@ class Retriever:
             state.index_bytes = state.index.nbytes
             query_images = np.stack(list(looked_for.values())) if looked_for else None
             threshold = self._shard.image_encoder.threshold
-            return Search(state.records, state.index, request, views, query_images, threshold).run()
+            vectors = [view.encoded.vector for view in views if view.encoded]
+            cold = ColdSearch(user, self._shard.text_vectors, vectors)
+            return Search(state.records, state.index, request, views, query_images, threshold, cold).run()
 
     def index(self, user: UserKey) -> None:
         """Encode what has no vector and store all vectors that are not stored yet, batch by batch."""
@@ -74,6 +77,21 @@ class Retriever:
         for batch in _batches(texts):
             self._keep(user, self.encode(batch), {})
         self._keep(user, {}, self._encode_images(user, images))
+        self._index_cold(user)
+
+    def _index_cold(self, user: UserKey) -> None:
+        """Turns that went cold before they had vectors."""
+        with self._cache.hold(user) as state:
+            waiting = state.records.cold.without_vectors()
+        for first in range(0, len(waiting), ENCODED_AT_ONCE):
+            ids = waiting[first : first + ENCODED_AT_ONCE]
+            with self._cache.hold(user) as state:
+                turns = state.records.cold.turns_at(state.records.cold.positions_of(ids))
+            encoded = self.encode(texts_of(turns))
+            with self._cache.hold(user) as state:
+                left = {key: vector for key, vector in encoded.items() if key.id in state.records.cold}
+                self._shard.text_vectors.save(user, left)
+                state.records.cold.indexed(ids)
 
     def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
         """The k stored texts whose vectors have the greatest cosine with a unit vector, best first.
@@ -84,7 +102,8 @@ class Retriever:
             if state is None:
                 return self._shard.text_vectors.nearest(user, vector, k)
             state.refresh()
-            return state.index.nearest(vector, k)
+            cold = [Near(*found) for found in state.records.cold.nearest(vector, k)]
+            return sorted([*state.index.nearest(vector, k), *cold], key=lambda near: -near.cosine)[:k]
 
     def turn_signals(self, user: UserKey, request: SearchRequest) -> TurnSignals:
         """What each signal says of each text of the user's turns, for fitting weights and for ablations."""

@@ -17,6 +17,7 @@ from personavlm.memory_store.context import estimate_tokens
 from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.queries import Hit, SearchRequest, SearchResult, Window
 from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, Turn
+from personavlm.memory_store.retrieval.cold_search import ColdSearch
 from personavlm.memory_store.retrieval.index import SearchIndex, images_of
 from personavlm.memory_store.retrieval.query import QueryView
 from personavlm.memory_store.retrieval.ranking import scores as ranked
@@ -89,7 +90,8 @@ def _overlap(candidates: Candidates, window: Window) -> NDArray[np.bool_]:
 
 
 class Search:
-    """One search. ``images`` are the query's image vectors ``(n, dim)``, ``threshold`` their cosine."""
+    """One search. ``images`` are the query's image vectors ``(n, dim)``, ``threshold`` their cosine;
+    ``cold`` reaches turns that are not in memory."""
 
     def __init__(
         self,
@@ -99,7 +101,9 @@ class Search:
         views: Sequence[QueryView],
         images: Vectors | None,
         threshold: float,
+        cold: ColdSearch | None = None,
     ) -> None:
+        self._cold = cold
         self._working_set, self._index = working_set, index
         self._request, self._views = request, views
         self._images, self._threshold = images, threshold
@@ -214,6 +218,8 @@ class Search:
 
     def _turns(self, episodes: Sequence[Hit]) -> list[Hit]:
         """Raw turns of the found episodes within the token budget, then turns found by their own words."""
+        if self._cold and len(self._working_set.cold):
+            return self._turns_with_cold(self._cold, episodes)
         request = self._request
         eligible, scores = self._turn_scores()
         hits = self._episode_turns(episodes, eligible, scores)
@@ -229,6 +235,15 @@ class Search:
             hits.append(Hit(turn, "turn", float(scores[position]), rank >= choice.inside))
         return hits
 
+    def _turns_with_cold(self, cold: ColdSearch, episodes: Sequence[Hit]) -> list[Hit]:
+        """The same over the best of the turns in memory and the nearest of the others."""
+        around, scores = widened(self._request.window), self._turn_scores()[1]
+        found = cold.gathered(self._working_set, self._index, self._request, around, episodes, scores)
+        search = Search(*found, self._request, self._views, None, self._threshold)
+        hits = search._turns(episodes)
+        self._widened += search._widened
+        return hits
+
     def _turn_scores(self) -> tuple[NDArray[np.bool_], Floats]:
         """Which turns may be shown, and each turn's score: the better one of its two texts."""
         turns, request = self._working_set.turns, self._request
@@ -236,10 +251,7 @@ class Search:
         if request.as_of:
             known[:] = [event_known(turn, request.as_of) for turn in turns]
         eligible = known.copy()
-        for id in request.exclude:
-            turn = self._working_set.turn(id)
-            if turn:
-                eligible[self._working_set.position(turn)] = False
+        eligible[self._working_set.positions_of(request.exclude)] = False
         turn_of_text = self._index.turn_arrays()[0]
         statistics = known[turn_of_text] if request.as_of else None
         corpus = self._index.turns.corpus

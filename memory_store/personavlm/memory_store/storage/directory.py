@@ -58,6 +58,12 @@ class Directory:
             known = self._known.get(user)
             return known is not None and table in known.tables
 
+    def turns(self, user: UserKey) -> int:
+        """The index after the user's last turn."""
+        with self._lock:
+            known = self._known.get(user)
+            return known.turns if known else 0
+
     def users(self) -> tuple[UserKey, ...]:
         """Everyone with a record, in order of tenant and name."""
         with self._lock:

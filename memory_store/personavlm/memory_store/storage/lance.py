@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 FRAGMENTS_BEFORE_COMPACTION = 32  # a read costs about 0.16 ms for each fragment
 KEEP_VERSIONS = timedelta(minutes=10)  # far longer than the longest read of an older version
 NO_VERSION_YET = timedelta(days=36_500)
+SCANNED_AT_ONCE = 4096
 REWRITTEN_AT_ONCE = 20_000  # rows in memory while a table is sorted
 ROWS_AT_ONCE = 10_000  # of a table that is read from end to end
 INDEX_CACHE_BYTES = METADATA_CACHE_BYTES = 128 << 20
@@ -119,6 +120,13 @@ class LanceTable:
                 .limit(None)
                 .to_arrow()
             )
+
+    def scan(self, condition: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Rows that meet an SQL condition, batch by batch; to be read to the end before anything else is."""
+        with self._gate.shared():
+            query = self._table.search().where(condition).select(list(columns)).limit(None)
+            for batch in query.to_batches(SCANNED_AT_ONCE):
+                yield pa.Table.from_batches([batch])
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of all rows."""

@@ -1,6 +1,6 @@
 """The tables, journal and media of one shard, and how a user's state is loaded from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
@@ -12,6 +12,7 @@ from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
 from personavlm.memory_store.errors import DamagedError
 from personavlm.memory_store.records import MemoryKind, UserKey
 from personavlm.memory_store.retrieval.index import SearchIndex
+from personavlm.memory_store.storage.cold_rows import UserColdRows
 from personavlm.memory_store.storage.commit_writer import CommitWriter
 from personavlm.memory_store.storage.directory import Directory, columns_of
 from personavlm.memory_store.storage.fence import Fence
@@ -21,7 +22,7 @@ from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
 from personavlm.memory_store.storage.objects import Objects, open_objects
 from personavlm.memory_store.storage.probe import require_conditional_writes
-from personavlm.memory_store.storage.sealing import InTheClear, Protection
+from personavlm.memory_store.storage.sealing import CLEAR, InTheClear, Protection
 from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, owner_of, uid_of, vectors_schema
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
 from personavlm.memory_store.storage.writes import Write, Writer
@@ -29,6 +30,8 @@ from personavlm.memory_store.working_set import WorkingSet
 
 UNFINISHED = "restore-unfinished"
 """The object that stands in a place into which a backup is being restored."""
+
+HOT_TURNS = 20_000  # at about 6 kB each with their vectors
 
 Durability = Literal["journal", "commit"]
 
@@ -44,6 +47,10 @@ class DerivedRows:
         """All rows of one user, in no particular order, with all columns or some."""
         return self.shard.read(user, self.table, columns)
 
+    def scan(self, user: UserKey, columns: Sequence[str], condition: str) -> Iterator[pa.Table]:
+        """Some columns of rows that meet an SQL condition, and of all on their way, batch by batch."""
+        return self.shard.scan(user, self.table, columns, condition)
+
     def append(self, user: UserKey, rows: Sequence[Row]) -> None:
         """Store rows; a crash may take them."""
         self.shard.append(user, self.table, rows, kept=False)
@@ -52,7 +59,7 @@ class DerivedRows:
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
     """How a shard is stored. ``options`` are LanceDB's ``storage_options`` for a bucket. ``protection``
-    is encryption at rest.
+    is encryption at rest. Of each user the newest ``hot_turns`` turns are held in memory.
 
     ``journal`` promises that what was acknowledged outlives the process and a loss of power, on a local
     disk. ``commit`` promises what the storage promises for a finished LanceDB commit: on object storage,
@@ -63,6 +70,7 @@ class StorageSettings:
     options: Mapping[str, str] = field(default_factory=dict)
     tail_rows: int = TAIL_ROWS
     protection: Protection = InTheClear()
+    hot_turns: int = HOT_TURNS
 
 
 class Shard:
@@ -77,7 +85,9 @@ class Shard:
         protection: Protection,
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
+        hot_turns: int,
     ) -> None:
+        self._hot_turns, self._most_turns = hot_turns, hot_turns + hot_turns // 4
         self.objects, self.tables, self.writer = objects, tables, writer
         self._fence, self._protection = fence, protection
         self.media = MediaFolder(objects, protection)
@@ -123,7 +133,8 @@ class Shard:
         except BaseException:
             fence.release()
             raise
-        return cls(objects, fence, tables, writer, settings.protection, text_encoder, image_encoder)
+        encoders = text_encoder, image_encoder
+        return cls(objects, fence, tables, writer, settings.protection, *encoders, settings.hot_turns)
 
     def close(self) -> None:
         """Move what is left into the tables, and let another process open the shard."""
@@ -169,33 +180,64 @@ class Shard:
             return self.read(user, table)  # an encrypted row opens as a whole
         return self._protection.open_table(table, stored)
 
+    def scan(self, user: UserKey, table: str, columns: Sequence[str], condition: str) -> Iterator[pa.Table]:
+        """Rows of one user that meet an SQL condition over clear columns, and all rows on their way, batch
+        by batch: the clear columns and those named, all of them where none is. Some rows may come twice."""
+        schema = self.tables[table].schema
+        names = [
+            name for name in schema.names if not columns or name in (*columns, "sealed") or name in CLEAR
+        ]
+        tail = [row for write in self.writer.tail(table, uid_of(user)) for row in write.rows]
+        if self.directory.has(user, table):
+            own = f"uid = {quoted(uid_of(user))} AND ({condition})"
+            for rows in self.tables[table].scan(own, names):
+                yield self._protection.open_table(table, self._written_in_time(table, rows))
+        yield self._protection.open_table(table, arrow_table(tail, schema).select(names))
+
     def _written_in_time(self, table: str, rows: pa.Table) -> pa.Table:
         """Without what a writer committed after it had lost its epoch."""
         epochs, seqs = (rows[name].to_numpy() for name in ("epoch", "seq"))
         return rows.filter(pa.array(self._fence.valid(table, epochs, seqs)))
 
     def records(self, user: UserKey) -> WorkingSet:
-        """All records of one user."""
+        """All records of one user, every turn among them."""
         records = WorkingSet()
+        self._fill(records, user, self.read(user, "turns"))
+        return records
+
+    def load(self, user: UserKey) -> UserState:
+        """What is stored of one user; turns beyond the newest stay in the table.
+
+        LostEpochError: the table may hold rows that this process committed too late. Who sent them again
+        would be told that they are stored.
+        """
+        first_hot = max(self.directory.turns(user) - self._hot_turns, 0)
+        if first_hot:
+            rows = self._cold(user)
+            cold = rows.listed(first_hot)
+            records = WorkingSet(cold)
+            self._fill(records, user, rows.since(first_hot))
+            texts = self.text_vectors.read_without(user, cold.ids)
+        else:
+            records, texts = self.records(user), self.text_vectors.read(user)
+        index = SearchIndex(self.text_encoder.dim, texts, self.image_vectors.read(user))
+        self._fence.check()
+        return UserState(records, index, self._most_turns)
+
+    def _cold(self, user: UserKey) -> UserColdRows:
+        return UserColdRows(
+            lambda columns, condition: self.scan(user, "turns", columns, condition),
+            lambda: self.text_vectors.scan(user),
+        )
+
+    def _fill(self, records: WorkingSet, user: UserKey, turns: pa.Table) -> None:
         records.load(
-            self.read(user, "turns"),
+            turns,
             {kind: self.read(user, kind) for kind in MemoryKind},
             self.read(user, "profile"),
             self.read(user, "progress"),
             self.read(user, "links"),
         )
-        return records
-
-    def load(self, user: UserKey) -> UserState:
-        """Everything stored of one user.
-
-        LostEpochError: the table may hold rows that this process committed too late. Who sent them again
-        would be told that they are stored.
-        """
-        records = self.records(user)
-        vectors = self.text_vectors.read(user), self.image_vectors.read(user)
-        self._fence.check()
-        return UserState(records, SearchIndex(self.text_encoder.dim, *vectors))
 
     def relearn(self, user: UserKey) -> None:
         """Know of a user what the tables hold of him, and no more. Nothing of his may be on its way."""

@@ -1,17 +1,19 @@
 """Stored vectors of one encoder, in a table of their own: derived data that can be made again."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors, token_dim
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.retrieval.index import StoredVector, StoredVectors, VectorKey
 from personavlm.memory_store.retrieval.nearest import Near, nearest
 from personavlm.memory_store.retrieval.tokens import PackedTokens
+from personavlm.memory_store.storage.lance import any_of
 from personavlm.memory_store.storage.tables import TOKEN_COLUMNS, Row, owner_columns
 
 
@@ -20,6 +22,10 @@ class UserRows(Protocol):
 
     def read(self, user: UserKey, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of one user, in no particular order, with all columns or some."""
+        ...
+
+    def scan(self, user: UserKey, columns: Sequence[str], condition: str) -> Iterator[pa.Table]:
+        """Some columns of rows that meet an SQL condition, and of all on their way, batch by batch."""
         ...
 
     def append(self, user: UserKey, rows: Sequence[Row]) -> None:
@@ -36,21 +42,48 @@ def vectors_name(content: Literal["texts", "images"], encoder: TextEncoder | Ima
 class VectorTable:
     """Vectors that one model made of texts or of images."""
 
+    _columns = ("digest", "vector", *TOKEN_COLUMNS)
+
     def __init__(self, table: UserRows, encoder: TextEncoder | ImageEncoder) -> None:
         self._table = table
         self._model_id, self._dim, self._token_dim = encoder.model_id, encoder.dim, token_dim(encoder)
 
     def read(self, user: UserKey) -> dict[VectorKey, StoredVector]:
         """All vectors of one user."""
-        rows = self._table.read(user)
+        return self._vectors(self._table.read(user))
+
+    def read_of(self, user: UserKey, ids: Sequence[str]) -> dict[VectorKey, StoredVector]:
+        """The vectors of a few records."""
+        found: dict[VectorKey, StoredVector] = {}
+        for rows in self._table.scan(user, self._columns, any_of("id", ids)):
+            found |= self._vectors(rows.filter(pc.is_in(rows["id"], pa.array(ids, pa.string()))))
+        return found
+
+    def read_without(self, user: UserKey, ids: Sequence[str]) -> dict[VectorKey, StoredVector]:
+        """The vectors of all but some records."""
+        left_out, found = pa.array(ids, pa.string()), dict[VectorKey, StoredVector]()
+        for rows in self._table.scan(user, self._columns, "true"):
+            found |= self._vectors(rows.filter(pc.invert(pc.is_in(rows["id"], left_out))))
+        return found
+
+    def scan(self, user: UserKey) -> Iterator[tuple[list[str], list[str], Vectors]]:
+        """Ids, fields and vectors ``(n, dim)``, batch by batch; some may come twice."""
+        for rows in self._table.scan(user, ("vector",), "true"):
+            if rows.num_rows:
+                yield rows["id"].to_pylist(), rows["field"].to_pylist(), self._matrix(rows)
+
+    def _matrix(self, rows: pa.Table) -> Vectors:
+        flat = rows["vector"].combine_chunks().flatten().to_numpy()
+        return np.asarray(flat.astype(np.float32, copy=False).reshape(-1, self._dim), np.float32)
+
+    def _vectors(self, rows: pa.Table) -> dict[VectorKey, StoredVector]:
         if not rows.num_rows:
             return {}
         keys = zip(*(rows[name].to_pylist() for name in ("id", "field", "digest")), strict=True)
-        vectors = rows["vector"].combine_chunks().flatten().to_numpy().astype(np.float32)
         tokens = zip(*(rows[name].to_pylist() for name in TOKEN_COLUMNS), strict=True)
         return {
             VectorKey(*key): StoredVector(vector, self._tokens(*packed))
-            for key, vector, packed in zip(keys, vectors.reshape(-1, self._dim), tokens, strict=True)
+            for key, vector, packed in zip(keys, self._matrix(rows), tokens, strict=True)
         }
 
     def _tokens(
