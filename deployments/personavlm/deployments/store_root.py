@@ -41,6 +41,7 @@ def open_stores(
     settings = StorageSettings(
         durability=config.durability or ("commit" if config.is_remote else "journal"),
         options=config.storage_options,
+        hot_turns=config.hot_turns,
         protection=protection(config, root),
     )
 

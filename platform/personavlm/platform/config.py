@@ -70,6 +70,8 @@ class MemoryConfig(Section):
     cpus_per_actor: float = Field(0.25, ge=0)
     cache_mb: float = Field(512, ge=1)
     """Memory for the working sets of users in each actor."""
+    hot_turns: int = Field(20_000, ge=100)
+    """Of a user with more turns than this, the older ones stay on the disk, and searches there are slower."""
     master_key_env: str | None = None
     """Environment variable with the key that encrypts memory at rest: 32 bytes, Base64 or hexadecimal."""
     master_key_file: Path | None = None
