@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from personavlm.memory_store.retrieval.lexical import (
@@ -15,8 +15,6 @@ from personavlm.memory_store.retrieval.lexical import (
     term_keys,
     terms,
 )
-
-UNTIMED = settings(deadline=None)
 
 TEXTS = st.lists(st.text(alphabet="abc 咖啡茶", max_size=12), max_size=12)
 SOUGHT = st.text(alphabet="abc 咖啡茶", max_size=8)
@@ -52,7 +50,6 @@ def test_terms(text: str, expected: list[str]) -> None:
     assert terms(text) == expected
 
 
-@UNTIMED
 @given(st.text())
 def test_any_text_has_terms(text: str) -> None:
     assert all(term and term == term.strip() for term in terms(text))
@@ -72,7 +69,6 @@ def test_text_without_spaces_is_found(word: str) -> None:
     assert np.count_nonzero(found) == 1
 
 
-@UNTIMED
 @given(TEXTS, SOUGHT)
 def test_counts_equal_counting(texts: list[str], sought: str) -> None:
     words = list(dict.fromkeys(terms(sought)))
@@ -88,7 +84,6 @@ def test_terms_whose_keys_share_a_bucket_are_told_apart() -> None:
     assert built.lengths.tolist() == [3, 1]
 
 
-@UNTIMED
 @given(TEXTS, TEXTS, SOUGHT)
 def test_texts_that_were_not_known_leave_no_trace(earlier: list[str], later: list[str], sought: str) -> None:
     known = np.array([True] * len(earlier) + [False] * len(later), np.bool_)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,8 +25,6 @@ from personavlm.memory_store.retrieval.ranking import (
 from personavlm.memory_store.retrieval.signals import SIGNALS
 from personavlm.memory_store.retrieval.tokens import packed_tokens
 from tests.unit.memory_store.encoders import WordEncoder
-
-UNTIMED = settings(deadline=None)
 
 DIM = 64
 PASSAGES = st.lists(
@@ -116,7 +114,6 @@ def test_set_vector_outside_the_corpus() -> None:
         build(["tea"]).set_vector(1, np.zeros(DIM, np.float32))
 
 
-@UNTIMED
 @given(PASSAGES, SOUGHT, SOUGHT, st.data())
 def test_a_mask_hides_and_changes_nothing_else(
     passages: list[Passage], keywords: str, query: str, data: st.DataObject
@@ -129,7 +126,6 @@ def test_a_mask_hides_and_changes_nothing_else(
     np.testing.assert_array_equal(found[mask], scores(corpus, views, everything(corpus))[mask])
 
 
-@UNTIMED
 @given(PASSAGES, PASSAGES, SOUGHT, SOUGHT)
 def test_a_read_of_what_was_known_is_not_touched_by_what_came_later(
     earlier: list[Passage], later: list[Passage], keywords: str, query: str
@@ -143,7 +139,6 @@ def test_a_read_of_what_was_known_is_not_touched_by_what_came_later(
         )
 
 
-@UNTIMED
 @given(PASSAGES, SOUGHT, st.data())
 def test_what_was_not_known_has_no_influence_wherever_it_stands(
     passages: list[Passage], sought: str, data: st.DataObject
@@ -160,7 +155,6 @@ def test_what_was_not_known_has_no_influence_wherever_it_stands(
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-@UNTIMED
 @given(PASSAGES, PASSAGES, SOUGHT)
 def test_adding_after_a_search_equals_building_at_once(
     first: list[Passage], second: list[Passage], keywords: str
@@ -174,7 +168,6 @@ def test_adding_after_a_search_equals_building_at_once(
     )
 
 
-@UNTIMED
 @given(PASSAGES, SOUGHT, SOUGHT, st.booleans(), st.booleans())
 def test_scores_are_finite(
     passages: list[Passage], keywords: str, query: str, encode: bool, talks: bool

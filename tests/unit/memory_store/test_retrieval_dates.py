@@ -3,12 +3,10 @@
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from personavlm.memory_store.retrieval.dates import LAST_DAY, Days, day_number, days_in, weekdays_in
-
-UNTIMED = settings(deadline=None)
 
 TODAY = date(2023, 5, 17)  # a Wednesday
 
@@ -78,7 +76,6 @@ def test_weekdays() -> None:
     assert weekdays_in("no day") == frozenset()
 
 
-@UNTIMED
 @given(st.text(), st.integers(0, LAST_DAY))
 def test_any_text_can_be_read(text: str, today: int) -> None:
     assert all(days.first <= days.last for days in days_in(text, today))

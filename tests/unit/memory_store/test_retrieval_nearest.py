@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from personavlm.memory_store import Add, MemoryKind, MemoryStore, UserKey
@@ -11,13 +11,10 @@ from personavlm.memory_store.retrieval.nearest import Near, nearest
 from tests.unit.memory_store.encoders import WordEncoder, open_store
 from tests.unit.memory_store.steps import day, remember, say
 
-UNTIMED = settings(deadline=None)
-
 USER = UserKey("t", "u")
 VALUES = st.lists(st.floats(-1, 1, width=32) | st.just(float("nan")), max_size=20)
 
 
-@UNTIMED
 @given(VALUES, st.integers(-1, 25))
 def test_the_greatest_come_first(values: list[float], k: int) -> None:
     found = nearest(np.array(values, np.float32), k)

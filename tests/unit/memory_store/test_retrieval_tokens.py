@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from personavlm.memory_store.encoder import EncodedText, Vectors
 from personavlm.memory_store.retrieval.tokens import BLOCK, TokenTable, packed, packed_tokens, unpacked
-
-UNTIMED = settings(deadline=None)
 
 DIM = 16
 LENGTHS = st.lists(st.integers(0, 5), max_size=6)
@@ -39,7 +37,6 @@ def test_packing_keeps_directions() -> None:
     assert packed(np.zeros((2, 4), np.float32)).tolist() == [[0] * 4] * 2
 
 
-@UNTIMED
 @given(LENGTHS, st.data())
 def test_nearest_tokens_equal_brute_force(lengths: list[int], data: st.DataObject) -> None:
     texts = [text_of(length, seed) for seed, length in enumerate(lengths)]

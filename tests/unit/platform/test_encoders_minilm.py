@@ -4,6 +4,7 @@
 them, each encoded alone; the test marked `train` computes them again where that extra is installed.
 """
 
+import hashlib
 import importlib.util
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import onnxruntime
 import pytest
 
 from personavlm.memory_store.encoder import TextEncoder, TokenEncoder, Vectors
-from personavlm.platform.encoders.minilm import MAX_TOKENS, MiniLmEncoder
+from personavlm.platform.encoders.minilm import MAX_TOKENS, PROJECTION, MiniLmEncoder
 from personavlm.platform.encoders.minilm_weights import cached_graph, model_folder
 from personavlm.platform.errors import WeightsError
 
@@ -90,6 +91,11 @@ def test_tokens_come_in_the_same_pass(encoder: MiniLmEncoder) -> None:
     assert short.tokens.shape == (len(short.ids), encoder.token_dim)
     np.testing.assert_allclose(np.linalg.norm(short.tokens, axis=1), 1, atol=1e-5)
     assert empty.tokens.shape == (0, encoder.token_dim) and not empty.sentences.size
+
+
+def test_another_projection_needs_another_model_id() -> None:
+    """Stored tokens are told apart by the model's id alone: whoever fits the projection again changes both."""
+    assert hashlib.sha256(PROJECTION.read_bytes()).hexdigest()[:16] == "b632a4186ba4a7e8"
 
 
 def test_sentences_begin_after_marks(encoder: MiniLmEncoder) -> None:

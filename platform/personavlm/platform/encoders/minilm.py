@@ -34,7 +34,8 @@ SENTENCE_ENDS = (".", "!", "?", "\u3002", "\uff01", "\uff1f")
 """Tokens after which another sentence begins."""
 
 PROJECTION = Path(__file__).with_name("minilm_tokens.npy")
-"""Directions ``(dim, token_dim)`` in which token vectors differ most. ``fit_token_projection`` makes it."""
+"""Directions ``(dim, token_dim)`` in which token vectors differ most. ``fit_token_projection`` makes it;
+with another one ``model_id`` has to change, since stored tokens compare with no others."""
 
 
 class MiniLmEncoder:
