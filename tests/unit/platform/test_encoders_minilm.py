@@ -94,7 +94,7 @@ def test_tokens_come_in_the_same_pass(encoder: MiniLmEncoder) -> None:
 
 
 def test_another_projection_needs_another_model_id() -> None:
-    """Stored tokens are told apart by the model's id alone: whoever fits the projection again changes both."""
+    """Stored tokens are told apart by the model's id alone: a new projection changes both."""
     assert hashlib.sha256(PROJECTION.read_bytes()).hexdigest()[:16] == "b632a4186ba4a7e8"
 
 
