@@ -23,7 +23,7 @@ from ray.cluster_utils import Cluster
 from personavlm.deployments.memory_moves import Mover
 from personavlm.deployments.memory_pool import NAMESPACE, PASSING, MemoryPool
 from personavlm.deployments.store_root import store_root
-from personavlm.memory_store import TurnDraft, UserKey, Window
+from personavlm.memory_store import Turn, TurnDraft, UserKey, Window
 from personavlm.memory_store.storage.fence import KEY as EPOCH
 from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import open_objects
@@ -70,20 +70,23 @@ class Talk:
 
     async def _store(self, user: UserKey, draft: TurnDraft) -> str:
         began = time.monotonic()
+        turn: Turn = await self._persevere(user, "append_turn", draft)
+        self.longest = max(self.longest, time.monotonic() - began)
+        return turn.id
+
+    async def _persevere(self, user: UserKey, method: str, *args: object) -> Any:  # noqa: ANN401
+        """As a client does: again, after an error that passes."""
         while True:
             try:
-                turn = await self._pool.home(user).call("append_turn", draft)
+                return await self._pool.home(user).call(method, *args)
             except PASSING as error:
                 self.errors.add(type(getattr(error, "cause", error)).__name__)
-                continue
-            self.longest = max(self.longest, time.monotonic() - began)
-            return str(turn.id)
 
     async def report(self) -> dict[str, Any]:
         """Whether what is stored is what was acknowledged, in order and nothing twice."""
         wrong = []
         for user in USERS:
-            entries = await self._pool.home(user).call("timeline", Window(), 100_000)
+            entries = await self._persevere(user, "timeline", Window(), 100_000)
             turns = [entry for entry in reversed(entries) if entry.kind == "turn"]
             if [turn.id for turn in turns] != self.stored[user]:
                 wrong.append(f"{user.user}: stored {len(turns)}, acknowledged {len(self.stored[user])}")
@@ -186,6 +189,8 @@ async def run(folder: str) -> dict[str, Any]:
         report[loss.__name__] = await scenarios.talk.report()
         print(loss.__name__, report[loss.__name__], file=sys.stderr, flush=True)
     report["metrics"] = await scenarios.metrics()
+    ray.shutdown()
+    scenarios.cluster.shutdown()
     return report
 
 

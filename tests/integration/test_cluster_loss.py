@@ -32,9 +32,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     sources = [str(ROOT / name) for name in ("platform", "deployments", "jobs", "memory_store", ".")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sources), "RAY_USAGE_STATS_ENABLED": "0"}
     command = [sys.executable, "-m", "tests.integration.cluster_scenarios", str(folder)]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=240, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-5000:]
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(
+        command,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,  # when it ends, Ray kills all processes of its group
+    ) as process:
+        said, complained = process.communicate(timeout=280)
+    assert process.returncode == 0, complained[-5000:]
+    told: dict[str, Any] = json.loads(said.splitlines()[-1])
     return told
 
 
