@@ -18,6 +18,7 @@ from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
 
 LIVES = 8  # runs on one store, before the next run of its kind begins with an empty one
 DISK_MB = 128
+MOST_EVENTS = 150  # heard before a kill
 NAMES_OF_A_FULL_DISK = ("full", "space", "os error 28", "errno 28")
 
 
@@ -89,10 +90,11 @@ def look(life: Life, folder: Path, durability: str, outcome: Outcome) -> None:
 
 
 def kill_under_load(life: Life, folder: Path, chance: random.Random, durability: str) -> int:
-    """Let the clients work for a while, kill them; how much was acknowledged."""
+    """Kill the clients once so much was heard, at a random moment; how much was acknowledged."""
     victim = Victim.start(folder, life.ledger.first(), chance.getrandbits(32), durability)
-    victim.wait_for(lambda: victim.ready)
-    time.sleep(chance.uniform(0, 2.5))  # waits for nothing: it picks the point of the kill
+    enough = chance.randrange(MOST_EVENTS)
+    victim.wait_for(lambda: victim.ready and len(victim.events) > enough)
+    time.sleep(chance.uniform(0, 0.1))  # waits for nothing: it picks the point of the kill
     return acknowledged(life, victim)
 
 
