@@ -4,6 +4,8 @@ import io
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,13 +67,14 @@ def reads_of(archive: bytes, store: MemoryStore) -> tuple[int, int]:
     return checked, -1 - file.left
 
 
-def start_import(folder: Path, archive: Path, reads: int = 0) -> subprocess.Popen[str]:
-    """A process that imports, once it has opened the store."""
+@contextmanager
+def importing(folder: Path, archive: Path, reads: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """A process that imports, from when it has opened the store."""
     environment = {"PYTHONPATH": ":".join(str(ROOT / name) for name in ("memory_store", "."))}
     command = [sys.executable, "-c", IMPORTS, str(folder), str(archive), str(reads)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout and process.stdout.readline() == "opened\n"
-    return process
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout and process.stdout.readline() == "opened\n"
+        yield process
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def test_a_crash_while_it_writes_is_undone(tmp_path: Path, archive: Path, folder
     before, neighbour = everything(store, BOB), everything(store, NEIGHBOUR)
     for reads in range(checked + 1, every + 1, max((every - checked) // 3, 1)):
         close_stores()
-        with start_import(folder, archive, reads) as process:
+        with importing(folder, archive, reads) as process:
             assert process.wait() == 9
         assert list((folder / "erasures").glob("*"))
         store = open_store(folder)
@@ -116,7 +119,7 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path, archive: Path, folder:
     found = before
     for delay in delays:
         close_stores()
-        with start_import(folder, archive) as process:
+        with importing(folder, archive) as process:
             time.sleep(delay)
             process.kill()
         store = open_store(folder)
