@@ -1,6 +1,6 @@
 """What happens to memory when parts of a Ray cluster are lost under load, told as JSON.
 
-Run as a process of its own by `test_cluster_loss`: `python -m tests.integration.cluster_scenarios FOLDER`.
+Run as a process of its own by `test_cluster_loss`: `python -m tests.integration.cluster_scenarios FOLDER FILE`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -195,4 +196,4 @@ async def run(folder: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run(sys.argv[1]))))
+    Path(sys.argv[2]).write_text(json.dumps(asyncio.run(run(sys.argv[1]))), encoding="utf-8")

@@ -31,19 +31,20 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("memory")
     sources = [str(ROOT / name) for name in ("platform", "deployments", "jobs", "memory_store", ".")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sources), "RAY_USAGE_STATS_ENABLED": "0"}
-    command = [sys.executable, "-m", "tests.integration.cluster_scenarios", str(folder)]
+    told = folder.with_suffix(".json")  # a file of its own: Ray prints to the same output
+    command = [sys.executable, "-m", "tests.integration.cluster_scenarios", str(folder), str(told)]
     with subprocess.Popen(
         command,
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment,
         start_new_session=True,  # when it ends, Ray kills all processes of its group
     ) as process:
-        said, complained = process.communicate(timeout=280)
+        _, complained = process.communicate(timeout=280)
     assert process.returncode == 0, complained[-5000:]
-    told: dict[str, Any] = json.loads(said.splitlines()[-1])
-    return told
+    losses: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    return losses
 
 
 @pytest.mark.cluster
