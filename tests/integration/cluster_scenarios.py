@@ -1,6 +1,6 @@
 """What happens to memory when parts of a Ray cluster are lost under load, told as JSON.
 
-Run as a process of its own by `test_cluster_loss`: `python -m tests.integration.cluster_scenarios FOLDER FILE`.
+Run as a process of its own by `test_cluster_loss`, with a folder for the stores and a file for the report.
 """
 
 from __future__ import annotations
