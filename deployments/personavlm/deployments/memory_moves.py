@@ -15,6 +15,7 @@ from personavlm.deployments.memory_keeping import Keeping
 from personavlm.deployments.memory_pool import PASSING, patiently
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import MovedError, UserKey
+from personavlm.memory_store.lifecycle.erasure import Receipt
 from personavlm.memory_store.storage.layout import Layout, LayoutFile
 from personavlm.memory_store.storage.objects import ChangedError
 from personavlm.memory_store.stores import Stores
@@ -50,6 +51,10 @@ class Keepers(Protocol):
 
     async def hand_over(self, user: UserKey, old: int, new: int) -> None:
         """Carry a user's archive from one shard to another."""
+        ...
+
+    async def erase_tenant(self, tenant: str) -> list[Receipt]:
+        """Erase everything of a tenant, in every shard. BusyError where users moved meanwhile."""
         ...
 
 

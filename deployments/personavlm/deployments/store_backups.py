@@ -9,7 +9,6 @@ from rich.console import Console
 from personavlm.deployments.memory_moves import Keepers
 from personavlm.deployments.store_root import shard_name, store_root
 from personavlm.memory_store.lifecycle.backup import BackupManifest, finish_store_backup, restore_store
-from personavlm.memory_store.lifecycle.erasure import Receipt
 from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import open_objects
 from personavlm.platform.config import MemoryConfig
@@ -45,8 +44,7 @@ def restore(config: MemoryConfig, source: str, console: Console) -> None:
 
 async def erase_tenant(found: Keepers, tenant: str, console: Console) -> None:
     """Erase everything of a tenant, in every shard."""
-    answers: list[list[Receipt]] = await found.gather("erase_tenant", tenant)
-    receipts = [receipt for answer in answers for receipt in answer]
+    receipts = await found.erase_tenant(tenant)
     rows = sum(sum(receipt.rows.values()) for receipt in receipts)
     images = sum(receipt.images for receipt in receipts)
     console.print(f"{rows:,} rows and {images:,} images of {tenant} are erased; receipts:")

@@ -64,7 +64,7 @@ def open_stores(
                 if time.monotonic() >= deadline:
                     raise
                 log.warning("shard %d is waited for: %s", shard, error)
-            time.sleep(PAUSE_S)
+            time.sleep(PAUSE_S)  # nothing tells when the kernel lets go of a dying process's lock
 
     return Stores(LayoutFile(root), config.shards, open_shard, mine, config.cache_mb)
 

@@ -19,7 +19,7 @@ from personavlm.memory_store import (
     TurnDraft,
     UserKey,
 )
-from personavlm.memory_store.storage.lance import any_of
+from personavlm.memory_store.storage.sql import any_of
 from personavlm.memory_store.storage.tables import uid_of
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
 from tests.unit.memory_store.steps import day

@@ -18,7 +18,7 @@ from personavlm.memory_store import (
     UserKey,
     utc_now,
 )
-from personavlm.memory_store.storage.lance import quoted
+from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.tables import uid_of
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
 

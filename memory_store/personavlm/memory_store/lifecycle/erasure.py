@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from personavlm.memory_store.records import AnyMemory, MemoryKind, Profile, SemanticMemory, Turn, UserKey
-from personavlm.memory_store.storage.lance import any_of, quoted
+from personavlm.memory_store.storage.sql import any_of, quoted
 from personavlm.memory_store.storage.tables import uid_of
 from personavlm.memory_store.working_set import WorkingSet
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from personavlm.memory_store.lifecycle.eraser import Eraser, new_id
 from personavlm.memory_store.lifecycle.erasure import Owner, Plan, Receipt
 from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, SemanticMemory, UserKey
-from personavlm.memory_store.storage.lance import any_of, quoted
 from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.sql import any_of, quoted
 from personavlm.memory_store.storage.tables import uid_of
 from personavlm.memory_store.times import shifted, utc
 from personavlm.memory_store.working_set import WorkingSet

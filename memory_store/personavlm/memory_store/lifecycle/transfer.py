@@ -23,9 +23,9 @@ from personavlm.memory_store.lifecycle.archive_reader import TenantArchive, User
 from personavlm.memory_store.lifecycle.eraser import Eraser, new_id
 from personavlm.memory_store.lifecycle.erasure import Plan
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.storage.lance import quoted
 from personavlm.memory_store.storage.layout import bucket_of
 from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.tables import owner_columns, uid_of
 from personavlm.memory_store.storage.vectors import vectors_name
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from personavlm.memory_store.lifecycle.erasure import for_table
-from personavlm.memory_store.storage.lance import quoted
 from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.tables import RECORDS
 
 SEARCHED = (

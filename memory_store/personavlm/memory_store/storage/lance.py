@@ -16,6 +16,7 @@ from lancedb.index import BTree
 
 from personavlm.memory_store.errors import DamagedError
 from personavlm.memory_store.storage.gate import Gate
+from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.table_files import TableFiles
 
 logger = logging.getLogger(__name__)
@@ -40,16 +41,6 @@ def connect(uri: str, options: dict[str, str] | None = None) -> Any:  # noqa: AN
         index_cache_size_bytes=INDEX_CACHE_BYTES, metadata_cache_size_bytes=METADATA_CACHE_BYTES
     )
     return lancedb.connect(uri, session=session, storage_options=options)
-
-
-def quoted(text: str) -> str:
-    """``text`` as an SQL string literal; any text, since nothing but the quote itself has a meaning."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def any_of(column: str, values: Sequence[str]) -> str:
-    """An SQL condition: the column holds one of the values; false for none."""
-    return f"{column} IN ({', '.join(map(quoted, values))})" if values else "false"
 
 
 class LanceTable:

@@ -17,12 +17,13 @@ from personavlm.memory_store.storage.commit_writer import CommitWriter
 from personavlm.memory_store.storage.directory import Directory, columns_of
 from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.journal_writer import TAIL_ROWS, JournalWriter
-from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION, LanceTable, connect, quoted
+from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION, LanceTable, connect
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
 from personavlm.memory_store.storage.objects import Objects, open_objects
 from personavlm.memory_store.storage.probe import require_conditional_writes
 from personavlm.memory_store.storage.sealing import CLEAR, InTheClear, Protection
+from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, owner_of, uid_of, vectors_schema
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
 from personavlm.memory_store.storage.writes import Write, Writer

@@ -13,7 +13,7 @@ from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.retrieval.index import StoredVector, StoredVectors, VectorKey
 from personavlm.memory_store.retrieval.nearest import Near, nearest
 from personavlm.memory_store.retrieval.tokens import PackedTokens
-from personavlm.memory_store.storage.lance import any_of
+from personavlm.memory_store.storage.sql import any_of
 from personavlm.memory_store.storage.tables import TOKEN_COLUMNS, Row, owner_columns
 
 
