@@ -1,7 +1,6 @@
 """What is erased is in no file, no answer and no past; all else stays as it was."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lancedb
@@ -14,7 +13,6 @@ from personavlm.memory_store import (
     MemoryKind,
     MemoryStore,
     NotFoundError,
-    Turn,
     TurnDraft,
     UserKey,
     Window,
@@ -280,26 +278,3 @@ def test_a_store_opens_though_an_erasure_cannot_be_finished(tmp_path: Path) -> N
             store.memories(ANN)
     assert store.eraser.erase_user(ANN).rows == {}
     assert store.memories(ANN) == ()
-
-
-def test_an_open_store_erases_while_others_write(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
-    users = [UserKey("t", f"user {number}") for number in range(4)]
-    kept: dict[UserKey, list[Turn]] = {user: [] for user in users}
-
-    def write(user: UserKey) -> None:
-        for number in range(40):
-            kept[user].append(say(store, user, number, f"{user.user} says {number}"))
-
-    with ThreadPoolExecutor(len(users)) as pool:
-        work = [pool.submit(write, user) for user in users]
-        for number in range(5):
-            gone = UserKey("t", f"gone {number}")
-            say(store, gone, 0, f"what {gone.user} said and nobody else")
-            assert store.eraser.erase_user(gone).rows == {"turns": 1}
-        for each in work:
-            each.result()
-    for _ in range(2):
-        assert {user: list(store.turns(user)) for user in users} == kept
-        assert store.users() == tuple(users)
-        store = open_store(tmp_path)
