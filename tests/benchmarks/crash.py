@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from personavlm.memory_store.errors import StoreError
-from personavlm.memory_store.storage.lance import UNREADABLE
+from personavlm.memory_store.storage.table_repair import UNREADABLE
 from tests.benchmarks.crash_parts.disk import Disk, mounting_allowed
 from tests.benchmarks.crash_parts.runs import DISK_MB, KINDS, LIVES, Kind, Life, Outcome
 from tests.benchmarks.report import Report, arguments

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from personavlm.memory_store import Add, BusyError, MemoryKind, MemoryStore, Profile, TurnDraft, UserKey
-from personavlm.memory_store.storage.lance import UNREADABLE
 from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.table_repair import UNREADABLE
 from tests.unit.memory_store.blocked import Blocked
 from tests.unit.memory_store.encoders import close_stores, open_store
 from tests.unit.memory_store.killed import drain_and_die, journalled, write_and_die

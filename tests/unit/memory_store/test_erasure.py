@@ -18,9 +18,9 @@ from personavlm.memory_store import (
     Window,
 )
 from personavlm.memory_store.lifecycle.erasure import Plan, Receipt
-from personavlm.memory_store.storage.lance import UNREADABLE
 from personavlm.memory_store.storage.shard import StorageSettings
 from personavlm.memory_store.storage.sql import quoted
+from personavlm.memory_store.storage.table_repair import UNREADABLE
 from personavlm.memory_store.storage.tables import uid_of
 from tests.unit.memory_store.blocked import Blocked
 from tests.unit.memory_store.encoders import close_stores, open_store

@@ -11,6 +11,7 @@ const SUGGESTIONS = ["What do you remember about me?", "What did we talk about l
 export async function chat(api, { answered, open }) {
   const message = byId("message");
   const image = attachment();
+  const offered = offerModels(api);
   let sending = null;
 
   async function send() {
@@ -22,7 +23,7 @@ export async function chat(api, { answered, open }) {
       const picture = await image.take();
       message.value = "";
       fit(message);
-      await exchange(api, text, picture, sending.signal, open);
+      await exchange(api, offered, text, picture, sending.signal, open);
       answered();
     } finally {
       sending = null;
@@ -43,7 +44,7 @@ export async function chat(api, { answered, open }) {
     send();
   });
   suggest(message);
-  await offerModels(api);
+  await offered;
 }
 
 function suggest(message) {
@@ -74,8 +75,8 @@ function fit(textarea) {
   textarea.style.height = `${textarea.scrollHeight + 2}px`;
 }
 
-/** One message and its reply. Every way in which it can end is shown in the reply's place. */
-async function exchange(api, text, picture, signal, open) {
+/** One message and its reply, once models are `offered`. Every way in which it can end is shown in its place. */
+async function exchange(api, offered, text, picture, signal, open) {
   byId("welcome").hidden = true;
   const content = picture
     ? [...(text ? [{ type: "text", text }] : []), { type: "image_url", image_url: { url: picture.dataUrl } }]
@@ -84,6 +85,7 @@ async function exchange(api, text, picture, signal, open) {
   const reply = new Reply();
   try {
     let trace = null;
+    await offered;
     for await (const chunk of api.chat(byId("model").value, content, signal)) {
       reply.add(chunk.choices?.[0]?.delta?.content ?? "");
       trace = chunk.personavlm ?? trace;

@@ -24,8 +24,8 @@ from personavlm.memory_store.lifecycle.words import needles_of, said
 from personavlm.memory_store.queries import Window
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.storage.byte_search import Searched, search_bytes
-from personavlm.memory_store.storage.lance import UNREADABLE
 from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.table_repair import UNREADABLE
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from personavlm.memory_store.errors import StorageError
 from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.group_commit import GroupCommit
 from personavlm.memory_store.storage.journal import Entry, Journal
-from personavlm.memory_store.storage.lance import UNREADABLE, LanceTable
+from personavlm.memory_store.storage.lance import LanceTable
+from personavlm.memory_store.storage.table_repair import UNREADABLE
 from personavlm.memory_store.storage.tail import Tail
 from personavlm.memory_store.storage.writes import Backlog, Write, table_of
 
@@ -121,8 +122,6 @@ class JournalWriter:
         for name, own in by_table.items():
             self._add(name, own)
             self._stored[name] = own[-1].seq
-        for name in {write.table for write in writes}:
-            self._tables[name].sync()  # an earlier attempt may have added rows and got no further
         last = writes[-1].seq
         self._journal.drop_through(last)
         self._tail.drop_through(last)

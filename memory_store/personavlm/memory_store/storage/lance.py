@@ -1,6 +1,6 @@
 """One append-only LanceDB table: open with repair, append, read one user's rows, compact, rewrite."""
 
-import logging
+import errno
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +18,7 @@ from personavlm.memory_store.errors import DamagedError
 from personavlm.memory_store.storage.gate import Gate
 from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.table_files import TableFiles
-
-logger = logging.getLogger(__name__)
+from personavlm.memory_store.storage.table_repair import repair_index, repaired
 
 FRAGMENTS_BEFORE_COMPACTION = 32  # a read costs about 0.16 ms for each fragment
 KEEP_VERSIONS = timedelta(minutes=10)  # far longer than the longest read of an older version
@@ -30,9 +29,6 @@ ROWS_AT_ONCE = 10_000  # of a table that is read from end to end
 INDEX_CACHE_BYTES = METADATA_CACHE_BYTES = 128 << 20
 
 _ENCRYPTED_VECTORS = {"on_bad_vectors": "null"}  # an encrypted row's vector is null: let it stand
-
-# What lancedb raises for files that are missing, cut short or filled with zeros, and for a full disk.
-UNREADABLE = (RuntimeError, ValueError, OSError)
 
 
 def connect(uri: str, options: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - lancedb has no types
@@ -55,7 +51,8 @@ class LanceTable:
         self._removal = Lock()  # taken before ``_writer``
         self._gate = Gate()
         self._unsorted = 0  # rows added since the last rewrite, as far as this process knows
-        self._flushed = True
+        self._whole = self.version  # the newest version of which every file is complete and on the disk
+        self._taken_back = False  # whether the table stands at an older version than its newest
 
     @classmethod
     def open(cls, connection: Any, name: str, schema: pa.Schema, folder: Path | None) -> Self:  # noqa: ANN401
@@ -65,7 +62,7 @@ class LanceTable:
         DamagedError where no version can be read; all files are then left as they were.
         """
         files = TableFiles(folder / f"{name}.lance") if folder else None
-        table = _repaired(connection, name, schema, files.folder) if files else _existing(connection, name)
+        table = repaired(connection, name, schema, files.folder) if files else _existing(connection, name)
         if table is None:
             table = connection.create_table(name, schema=schema)
             table.create_index("uid", config=BTree())
@@ -75,7 +72,7 @@ class LanceTable:
                 "wrote it; export its users there and import them here"
             )
         else:
-            _repair_index(table)
+            repair_index(table, torn=files.sync() if files else [])
         if files:
             files.sync()
         return cls(table, schema, files)
@@ -198,6 +195,8 @@ class LanceTable:
     def forget_versions(self) -> None:
         """Remove every older version, and every file that no version refers to."""
         with self._removal, self._change():
+            self._table.optimize(cleanup_older_than=NO_VERSION_YET)
+            self._sync()
             self._forget_versions()
 
     @contextmanager
@@ -205,12 +204,6 @@ class LanceTable:
         """No file goes until the block ends; rows may come. Whoever wants to remove something waits."""
         with self._removal:
             yield
-
-    def sync(self) -> None:
-        """Flush what an earlier call wrote and could not flush."""
-        with self._writer:
-            if not self._flushed:
-                self._sync()
 
     def _in_order(self, row_ids: list[int]) -> pa.RecordBatchReader:
         def batches() -> Iterator[pa.RecordBatch]:
@@ -230,60 +223,30 @@ class LanceTable:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """One at a time. What it writes is not durable before ``_sync``, should it not get that far."""
+        """One at a time. In a folder, what fails is taken back: LanceDB may have committed a version that
+        names a file which a full disk cut short, and would build on it."""
         with self._writer:
-            self._flushed = False
-            yield
+            if self._taken_back:
+                self._table.checkout(self._whole)
+                self._table.restore()
+                self._taken_back = False
+            try:
+                yield
+            except BaseException:
+                self._take_back()
+                raise
+
+    def _take_back(self) -> None:
+        if self._files:
+            self._taken_back = True
+            self._table.checkout(self._whole)
 
     def _sync(self) -> None:
-        if self._files:
-            self._files.sync()
-        self._flushed = True
+        torn = self._files.sync() if self._files else []
+        if torn:
+            raise OSError(errno.ENOSPC, "it was cut short when it was written", str(torn[0]))
+        self._whole = self.version
 
 
 def _existing(connection: Any, name: str) -> Any | None:  # noqa: ANN401
     return connection.open_table(name) if name in connection.list_tables().tables else None
-
-
-def _repaired(connection: Any, name: str, schema: pa.Schema, folder: Path) -> Any | None:  # noqa: ANN401
-    """The newest version that can be read; None where there is no table, or no more than its beginning."""
-    set_aside: list[Path] = []
-    while heads := _manifests(folder):
-        try:
-            table = connection.open_table(name)
-            table.search().select(["seq"]).limit(None).to_arrow()  # opens every data file
-        except UNREADABLE as error:
-            set_aside.append(_set_aside(heads[0]))
-            logger.warning("%s: version %s cannot be read: %s", name, heads[0].stem, error)
-        else:
-            return table
-    if set_aside and not _holds_nothing(set_aside):
-        for path in set_aside:
-            path.rename(path.with_suffix(""))
-        raise DamagedError(f"no version of the table {name} can be read")
-    return None
-
-
-def _manifests(table_folder: Path) -> list[Path]:
-    """Manifests, newest version first: their names count down from 2**64 - 1."""
-    return sorted((table_folder / "_versions").glob("*.manifest"))
-
-
-def _set_aside(manifest: Path) -> Path:
-    return manifest.rename(manifest.with_name(manifest.name + ".corrupt"))
-
-
-def _holds_nothing(set_aside: list[Path]) -> bool:
-    """Whether the table got no further than version 1, its empty beginning."""
-    return [path.name.split(".")[0] for path in set_aside] == [str(2**64 - 2)]
-
-
-def _repair_index(table: Any) -> None:  # noqa: ANN401
-    """Build the index on ``uid`` where it is missing or cannot be read."""
-    if table.list_indices():
-        try:
-            table.search().where("uid = ''").limit(1).to_arrow()
-            return
-        except UNREADABLE as error:
-            logger.warning("%s: its index cannot be read: %s", table.name, error)
-    table.create_index("uid", config=BTree(), replace=True)
