@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -59,11 +59,11 @@ class UserCache:
         load: Callable[[UserKey], UserState],
         max_bytes: int,
         admit: Callable[[UserKey], None] = lambda user: None,
+        stored: Callable[[UserKey], bool] = lambda user: True,
     ) -> None:
         self._load, self._max_bytes = load, max_bytes
-        self._admit = admit
+        self._admit, self._stored = admit, stored
         self._user_locks = [Lock() for _ in range(LOCKS)]
-        self._many = Lock()
         self._lock = Lock()  # around all below
         self._states: OrderedDict[UserKey, UserState] = OrderedDict()
         self._weights: dict[UserKey, int] = {}
@@ -76,6 +76,7 @@ class UserCache:
         Raises what ``admit`` raises for a user who may not be served now.
         """
         with self._user_locks[hash(user) % LOCKS]:
+            self._admit(user)
             try:
                 yield self._state(user)
             finally:
@@ -94,27 +95,37 @@ class UserCache:
                 self._weigh(user)
 
     @contextmanager
-    def hold_all(self, users: Sequence[UserKey]) -> Iterator[dict[UserKey, UserState | StoreError]]:
-        """The states of several users, nobody else's until the block ends; an error in place of the state
-        of one who may not be served now. One such block at a time: others wait, since they would deadlock.
+    def hold_ready(self, users: Sequence[UserKey]) -> Iterator[dict[UserKey, UserState]]:
+        """The states of those of several users who are in nobody's use, and in memory or not ``stored`` at
+        all: it waits for none. They are nobody else's until the block ends. Who may not be served now is left
+        out as well.
         """
-        with self._many, ExitStack() as locks:
-            for number in sorted({hash(user) % LOCKS for user in users}):
-                locks.enter_context(self._user_locks[number])
-            try:
-                yield {user: self._state_or_error(user) for user in users}
-            finally:
-                for user in users:
-                    self._weigh(user)
-
-    def _state_or_error(self, user: UserKey) -> UserState | StoreError:
+        taken: set[int] = set()
+        states: dict[UserKey, UserState] = {}
         try:
-            return self._state(user)
-        except StoreError as error:
-            return error
+            for user in users:
+                number = hash(user) % LOCKS
+                if number in taken or self._user_locks[number].acquire(blocking=False):
+                    taken.add(number)
+                    if self._admits(user):
+                        if state := self._states.get(user):
+                            states[user] = state
+                        elif not self._stored(user):
+                            states[user] = self._state(user)
+            yield states
+        finally:
+            self._weigh(*states)
+            for number in taken:
+                self._user_locks[number].release()
+
+    def _admits(self, user: UserKey) -> bool:
+        try:
+            self._admit(user)
+        except StoreError:
+            return False
+        return True
 
     def _state(self, user: UserKey) -> UserState:
-        self._admit(user)
         with self._lock:
             state = self._states.get(user)
         if state is None:
@@ -151,17 +162,19 @@ class UserCache:
             for user in tuple(self._states):
                 self._drop(user)
 
-    def _weigh(self, user: UserKey) -> None:
+    def _weigh(self, *users: UserKey) -> None:
         with self._lock:
-            if user not in self._states:
-                return
-            if self._states[user].outgrown:
-                self._drop(user)
-                return
-            self._states.move_to_end(user)
-            weight = self._states[user].nbytes
-            self._bytes += weight - self._weights.get(user, 0)
-            self._weights[user] = weight
+            for user in users:
+                state = self._states.get(user)
+                if state is None:
+                    continue
+                if state.outgrown:
+                    self._drop(user)
+                    continue
+                self._states.move_to_end(user)
+                weight = state.nbytes
+                self._bytes += weight - self._weights.get(user, 0)
+                self._weights[user] = weight
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:

@@ -47,8 +47,8 @@ class MemoryStore(StoredTurns, StoredMemories):
         at_home: Callable[[UserKey], None],
     ) -> None:
         admission = Admission(at_home)
-        super().__init__(shard, UserCache(shard.load, int(cache_mb * 2**20), admission.require), clock)
-        self._session_gap = session_gap
+        cache = UserCache(shard.load, int(cache_mb * 2**20), admission.require, shard.directory.knows)
+        super().__init__(shard, cache, clock, session_gap)
         self._retriever = Retriever(shard, self._cache)
         self.eraser = Eraser(shard, self._cache, admission, clock)
         self.transfer = Transfer(shard, self._cache, self.eraser, clock)

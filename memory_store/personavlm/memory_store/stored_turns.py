@@ -1,9 +1,10 @@
 """The part of ``MemoryStore`` that keeps turns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from personavlm.memory_store.cache import UserState
+from personavlm.memory_store.cache import UserCache, UserState
 from personavlm.memory_store.context import context_of
 from personavlm.memory_store.errors import NotFoundError, StoreError
 from personavlm.memory_store.queries import AsOf, Context
@@ -12,16 +13,34 @@ from personavlm.memory_store.records import (
     TurnDraft,
     UserKey,
 )
-from personavlm.memory_store.storage.tables import Row, row_of
+from personavlm.memory_store.storage.group_commit import GroupCommit
+from personavlm.memory_store.storage.shard import Shard
+from personavlm.memory_store.storage.tables import row_of, uid_of
+from personavlm.memory_store.storage.writes import Write
 from personavlm.memory_store.store_part import StorePart
 from personavlm.memory_store.times import utc, utc_as_of
-from personavlm.memory_store.turns import take_in
+from personavlm.memory_store.turns import turn_of
+from personavlm.memory_store.working_set import WorkingSet
+
+
+@dataclass(slots=True, eq=False)
+class _Append:
+    """A turn to be stored together with others, and what came of it."""
+
+    user: UserKey
+    draft: TurnDraft
+    outcome: Turn | Exception | None = None
 
 
 class StoredTurns(StorePart):
     """Turns of all users, and the context of a first prompt."""
 
-    _session_gap: timedelta
+    def __init__(
+        self, shard: Shard, cache: UserCache, clock: Callable[[], datetime], session_gap: timedelta
+    ) -> None:
+        super().__init__(shard, cache, clock)
+        self._session_gap = session_gap
+        self._appends: GroupCommit[_Append] = GroupCommit(self._append_group)
 
     def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
         """Store a turn; it outlives this process once the call has returned.
@@ -31,53 +50,84 @@ class StoredTurns(StorePart):
         that without ``allow_past``; InvalidError for a turn without content or with an image that was
         never stored; ValueError for a naive time.
         """
-        return self.append_turns(user, [draft])[0][0]
+        append = _Append(user, draft)
+        self._appends.submit(append)
+        if append.outcome is None:
+            return self.append_turns(user, [draft])[0][0]
+        if isinstance(append.outcome, Exception):
+            raise append.outcome
+        return append.outcome
 
     def append_turns(self, user: UserKey, drafts: Sequence[TurnDraft]) -> tuple[tuple[Turn, ...], int]:
         """Store turns in one commit, all or none; the turn of each draft, and how many are new."""
         with self._cache.hold(user) as state:
-            now = utc(self._clock())
+            now, turns, new = utc(self._clock()), list[Turn](), list[Turn]()
             try:
-                turns, new = take_in(drafts, user, state.records, self._shard.media, self._session_gap, now)
+                for draft in drafts:
+                    turn, is_new = self._known_or_next(user, draft, state.records, now)
+                    turns.append(turn)
+                    if is_new:
+                        state.records.add_turn(turn)
+                        new.append(turn)
                 if new:
                     self._shard.append(user, "turns", [row_of(user, turn) for turn in new])
             except BaseException:
                 self._cache.forget(user)
                 raise
-            return turns, len(new)
+            return tuple(turns), len(new)
 
-    def append_each(self, items: Sequence[tuple[UserKey, TurnDraft]]) -> list[Turn | Exception]:
-        """Store turns of many users with one flush of the disk; for each its turn, or what it raises."""
-        with self._cache.hold_all([user for user, _ in items]) as states:
-            now = utc(self._clock())
-            new: list[tuple[UserKey, list[Row]]] = []
+    def append_each(self, items: Sequence[tuple[UserKey, TurnDraft]]) -> list[Turn | Exception | None]:
+        """Store turns of many users with one flush of the disk; for each its turn, or what it raises.
+
+        None, and nothing is stored, for a user who is in use or not in memory: others need not wait for
+        him. ``append_turns`` does.
+        """
+        with self._cache.hold_ready([user for user, _ in items]) as states:
+            now, writes = utc(self._clock()), list[Write]()
             try:
-                found = [self._taken_in(user, draft, states[user], now, new) for user, draft in items]
-                if new:
-                    self._shard.append_all(new, "turns")
+                found = [self._taken_in(user, draft, states.get(user), now, writes) for user, draft in items]
+                if writes:
+                    self._shard.write(writes)
             except BaseException:
-                for user, _ in items:
+                for user in states:
                     self._cache.forget(user)
                 raise
             return found
+
+    def _append_group(self, group: Sequence["_Append"]) -> None:
+        for append, outcome in zip(
+            group, self.append_each([(append.user, append.draft) for append in group]), strict=True
+        ):
+            append.outcome = outcome
 
     def _taken_in(
         self,
         user: UserKey,
         draft: TurnDraft,
-        state: UserState | StoreError,
+        state: UserState | None,
         now: datetime,
-        new: list[tuple[UserKey, list[Row]]],
-    ) -> Turn | Exception:
-        """One turn of a batch, or why it is none; its row goes to ``new``."""
-        if isinstance(state, StoreError):
-            return state
+        writes: list[Write],
+    ) -> Turn | Exception | None:
+        """One turn of a batch, or why it is none; what is new goes to ``writes``."""
+        if state is None:
+            return None
         try:
-            turns, added = take_in([draft], user, state.records, self._shard.media, self._session_gap, now)
+            turn, is_new = self._known_or_next(user, draft, state.records, now)
+            if is_new:
+                writes.append(self._shard.prepared(user, "turns", [row_of(user, turn)]))
+                state.records.add_turn(turn)
         except (StoreError, ValueError) as error:
             return error
-        new += [(user, [row_of(user, turn)]) for turn in added]
-        return turns[0]
+        return turn
+
+    def _known_or_next(
+        self, user: UserKey, draft: TurnDraft, records: WorkingSet, now: datetime
+    ) -> tuple[Turn, bool]:
+        """The turn that the draft became before, or is to become, and whether it is new."""
+        if known := records.turn_of_client(draft.client_id):
+            return known, False
+        self._shard.media.require(user, draft.images)
+        return turn_of(draft, records, uid_of(user), self._session_gap, now), True
 
     def turns(
         self, user: UserKey, *, session: str | None = None, first_index: int = 0, as_of: AsOf | None = None

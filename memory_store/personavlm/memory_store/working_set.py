@@ -72,7 +72,6 @@ class WorkingSet:
         self._memories: dict[MemoryKind, dict[str, list[AnyMemory]]] = {kind: {} for kind in MemoryKind}
         self._kinds: dict[str, MemoryKind] = {}
         self._written: dict[tuple[MemoryKind, str], list[AnyMemory]] = {}
-        self._turn_by_id: dict[str, Turn] = {}
         self._positions: dict[str, int] = {}
         self._turn_by_client_id: dict[str, Turn] = {}
         self._sessions: dict[str, list[Turn]] = {}
@@ -119,7 +118,6 @@ class WorkingSet:
         """Take in the next turn."""
         self._positions[turn.id] = len(self.turns)
         self.turns.append(turn)
-        self._turn_by_id[turn.id] = turn
         self.nbytes += ROW_BYTES + len(turn.user_text) + len(turn.assistant_text) + len(turn.thinking)
         if turn.client_id:
             self._turn_by_client_id[turn.client_id] = turn
@@ -180,7 +178,8 @@ class WorkingSet:
 
     def turn(self, id: str) -> Turn | None:
         """The turn with this id."""
-        return self._turn_by_id.get(id) or self.cold.turn(id)
+        position = self._positions.get(id)
+        return self.cold.turn(id) if position is None else self.turns[position]
 
     def position(self, turn: Turn) -> int:
         """Where the turn stands in ``turns``."""

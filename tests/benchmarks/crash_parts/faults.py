@@ -92,7 +92,7 @@ def tear_table(folder: Path, part: str, tear: Tear) -> bool:
         table = connection.open_table(name)
         stored = set(table.search().select(["seq"]).limit(None).to_arrow()["seq"].to_pylist())
         writes = [
-            Write(name, "", (), payload, seq)
+            Write.again(name, "", payload, seq)
             for seq, (owner, payload) in sorted(waiting.items())
             if owner == name and seq > max(stored, default=0)
         ]

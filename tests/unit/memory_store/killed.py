@@ -53,5 +53,5 @@ def drain_and_die(folder: Path, entries: int) -> None:
     assert len(found) == entries
     connection = connect(str(folder))
     for entry in found:
-        write = Write(entry.table, entry.uid, (), entry.payload, entry.seq)
+        write = Write.again(entry.table, entry.uid, entry.payload, entry.seq)
         connection.open_table(entry.table).add(table_of([write], 1, RECORDS[entry.table]))

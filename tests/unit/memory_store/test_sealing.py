@@ -35,8 +35,8 @@ def sealer() -> Iterator[Sealer]:
 def stored(table: str, row: Row) -> Row:
     """The row after its way through the journal and the table."""
     schema = SCHEMAS[table]
-    payload = b"" if table.startswith("vectors") else payload_of([row])  # derived rows are not in the journal
-    write = Write(table, "any", [row], payload, seq=row.get("seq") or 0)
+    derived = table.startswith("vectors")  # not in the journal
+    write = Write.of(table, USER, [row], kept=not derived)
     (read,) = table_of([write], 0, schema).to_pylist()
     return {**read, "epoch": row.get("epoch"), "seq": row.get("seq")}
 

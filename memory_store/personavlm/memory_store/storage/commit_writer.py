@@ -32,7 +32,7 @@ class CommitWriter:
         by_table: dict[str, list[Write]] = defaultdict(list)
         for write in (write for own in group for write in own):
             self._seq += 1
-            write.place(self._fence.epoch, self._seq)
+            write.seq = self._seq
             by_table[write.table].append(write)
         with self._committing:
             for name, writes in by_table.items():

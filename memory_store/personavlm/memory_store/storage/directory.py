@@ -44,7 +44,9 @@ class Directory:
     def add(self, user: UserKey, table: str, rows: Iterable[Row]) -> None:
         """Learn of rows that were written."""
         with self._lock:
-            known = self._known.setdefault(user, Known())
+            known = self._known.get(user)
+            if known is None:
+                known = self._known[user] = Known()
             known.tables.add(table)
             for row in rows:
                 if table == "turns":
@@ -57,6 +59,10 @@ class Directory:
         with self._lock:
             known = self._known.get(user)
             return known is not None and table in known.tables
+
+    def knows(self, user: UserKey) -> bool:
+        """Whether the user has, or is about to have, rows anywhere."""
+        return user in self._known
 
     def turns(self, user: UserKey) -> int:
         """The index after the user's last turn."""

@@ -8,10 +8,9 @@ included: two that raced could lose the log in SQLite before 3.51.3. It keeps th
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import NamedTuple, Self
 
 from personavlm.memory_store.errors import DamagedError, InUseError, StorageError
 
@@ -39,8 +38,7 @@ WHERE ("table", uid, payload) IS NOT (excluded."table", excluded.uid, excluded.p
 _DAMAGES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One write: ``seq`` is its place among the shard's writes."""
 
     seq: int
@@ -79,9 +77,8 @@ class Journal:
 
         StorageError: a full disk, or another entry has the same ``seq``.
         """
-        rows = [(entry.seq, entry.table, entry.uid, entry.payload) for entry in entries]
         with self._transaction() as connection:
-            connection.executemany(_INSERT, rows)
+            connection.executemany(_INSERT, entries)
 
     def entries(self) -> Iterator[Entry]:
         """Everything, in order. DamagedError."""

@@ -8,7 +8,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -60,13 +59,12 @@ class JournalWriter:
         """
         for entry in self._journal.entries():
             self._seq = max(self._seq, entry.seq)
-            write = Write(entry.table, entry.uid, (), entry.payload, entry.seq)
-            rows = table_of([write], self._fence.epoch, self._tables[entry.table].schema).to_pylist()
-            self._tail.extend([replace(write, rows=rows)], reserved=False)
+            write = Write.again(entry.table, entry.uid, entry.payload, entry.seq)
+            self._tail.extend([write], reserved=False)
 
     def write(self, writes: Sequence[Write]) -> None:
         """Return once the journal has them on the disk; at once for derived data."""
-        rows = sum(len(write.rows) for write in writes)
+        rows = sum(write.count for write in writes)
         self._tail.reserve(rows)
         try:
             self._group.submit(writes)
@@ -79,7 +77,7 @@ class JournalWriter:
         entries = []
         for write in writes:
             self._seq += 1
-            write.place(self._fence.epoch, self._seq)
+            write.seq = self._seq
             if write.payload:
                 entries.append(Entry(write.seq, write.table, write.uid, write.payload))
         if entries:

@@ -24,9 +24,9 @@ from personavlm.memory_store.storage.objects import Objects, open_objects
 from personavlm.memory_store.storage.probe import require_conditional_writes
 from personavlm.memory_store.storage.sealing import CLEAR, InTheClear, Protection
 from personavlm.memory_store.storage.sql import quoted
-from personavlm.memory_store.storage.tables import RECORDS, Row, arrow_table, owner_of, uid_of, vectors_schema
+from personavlm.memory_store.storage.tables import RECORDS, Row, uid_of, vectors_schema
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
-from personavlm.memory_store.storage.writes import Write, Writer
+from personavlm.memory_store.storage.writes import Write, Writer, table_of
 from personavlm.memory_store.working_set import WorkingSet
 
 UNFINISHED = "restore-unfinished"
@@ -95,8 +95,9 @@ class Shard:
         self.directory = Directory()
         for name, table in tables.items():
             self.directory.take_in(name, table.columns(columns_of(name)))
-        for write in writer.unstored():
-            self.directory.add(owner_of(write.rows[0]), write.table, write.rows)
+        for name, table in tables.items():
+            waiting = [write for write in writer.unstored() if write.table == name]
+            self.directory.take_in(name, self._rows(waiting, table.schema))
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
         texts, images = vectors_name("texts", text_encoder), vectors_name("images", image_encoder)
         self.text_vectors = VectorTable(DerivedRows(self, texts), text_encoder)
@@ -148,18 +149,18 @@ class Shard:
 
     def append(self, user: UserKey, table: str, rows: Sequence[Row], *, kept: bool = True) -> None:
         """Store the rows of one user, all or none. They are durable on return, derived data excepted."""
-        self.append_all([(user, rows)], table, kept=kept)
+        self.write([self.prepared(user, table, rows, kept=kept)])
 
-    def append_all(
-        self, owned: Sequence[tuple[UserKey, Sequence[Row]]], table: str, *, kept: bool = True
-    ) -> None:
-        """Store rows of several users together; on an error, any of them may be stored."""
-        writes = []
-        for user, rows in owned:
-            # Before the write: should it raise after it took effect, the rows must not stay unseen.
-            self.directory.add(user, table, rows)
-            sealed = [self._protection.seal_row(table, row) for row in rows]
-            writes.append(Write.of(table, user, sealed, kept=kept))
+    def prepared(self, user: UserKey, table: str, rows: Sequence[Row], *, kept: bool = True) -> Write:
+        """The rows of one user as a write. InvalidError: a text is not valid Unicode."""
+        sealed = [self._protection.seal_row(table, row) for row in rows]
+        write = Write.of(table, user, sealed, kept=kept)
+        # Before it is written: should that raise after it took effect, the rows must not stay unseen.
+        self.directory.add(user, table, rows)
+        return write
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """Store writes of several users together; on an error, any of them may be stored."""
         self.writer.write(writes)
 
     def read(self, user: UserKey, table: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -175,8 +176,8 @@ class Shard:
         stored = self._written_in_time(table, self.tables[table].read(uid_of(user), wanted))
         if tail:
             seen = set(stored["seq"].to_pylist())
-            rows = [row for write in tail if write.seq not in seen for row in write.rows]
-            stored = pa.concat_tables([stored, arrow_table(rows, self.tables[table].schema).select(wanted)])
+            rows = self._rows([write for write in tail if write.seq not in seen], self.tables[table].schema)
+            stored = pa.concat_tables([stored, rows.select(wanted)])
         if columns and stored["sealed"].null_count < len(stored):
             return self.read(user, table)  # an encrypted row opens as a whole
         return self._protection.open_table(table, stored)
@@ -188,12 +189,15 @@ class Shard:
         names = [
             name for name in schema.names if not columns or name in (*columns, "sealed") or name in CLEAR
         ]
-        tail = [row for write in self.writer.tail(table, uid_of(user)) for row in write.rows]
+        tail = self._rows(self.writer.tail(table, uid_of(user)), schema)
         if self.directory.has(user, table):
             own = f"uid = {quoted(uid_of(user))} AND ({condition})"
             for rows in self.tables[table].scan(own, names):
                 yield self._protection.open_table(table, self._written_in_time(table, rows))
-        yield self._protection.open_table(table, arrow_table(tail, schema).select(names))
+        yield self._protection.open_table(table, tail.select(names))
+
+    def _rows(self, writes: Sequence[Write], schema: pa.Schema) -> pa.Table:
+        return table_of(writes, self._fence.epoch, schema)
 
     def _written_in_time(self, table: str, rows: pa.Table) -> pa.Table:
         """Without what a writer committed after it had lost its epoch."""

@@ -5,9 +5,10 @@ for filters, both stand beside it) and who wrote it when: ``epoch`` numbers the 
 writes; all rows of one write share a ``seq``. ``sealed`` holds the encrypted content of a row, if it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -160,11 +161,6 @@ def uid_of(user: UserKey) -> str:
     return f"{len(user.tenant)}:{user.tenant}{user.user}"
 
 
-def owner_of(row: Mapping[str, Any]) -> UserKey:
-    """Whose row it is."""
-    return UserKey(row["tenant"], row["user"])
-
-
 def owner_columns(user: UserKey) -> Row:
     """The columns that say whose row it is."""
     return {"uid": uid_of(user), "tenant": user.tenant, "user": user.user}
@@ -172,15 +168,21 @@ def owner_columns(user: UserKey) -> Row:
 
 def row_of(user: UserKey, record: Record) -> Row:
     """The record as a row of ``user``."""
-    row: Row = owner_columns(user)
-    for name in _NAMES[type(record)]:
-        value = getattr(record, name)
-        row[name] = [asdict(image) for image in value] if name == "images" else value
+    names, values = _FIELDS[type(record)]
+    row: Row = dict(zip(names, values(record), strict=True))
+    row["uid"], row["tenant"], row["user"] = uid_of(user), user.tenant, user.user
+    if row.get("images"):
+        row["images"] = [asdict(image) for image in row["images"]]
     return row
 
 
-_NAMES: dict[type, tuple[str, ...]] = {
-    record: tuple(field.name for field in fields(record))
+def _fields_of(record: type[Record]) -> tuple[tuple[str, ...], Callable[[Record], tuple[Any, ...]]]:
+    names = tuple(field.name for field in fields(record))
+    return names, attrgetter(*names)
+
+
+_FIELDS = {
+    record: _fields_of(record)
     for record in (
         Turn,
         CoreMemory,
@@ -189,9 +191,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
         ProceduralMemory,
         Profile,
         EpisodeLink,
-        EpisodicMemory,
         Progress,
-        SemanticMemory,
     )
 }
 

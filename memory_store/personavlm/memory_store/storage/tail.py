@@ -1,7 +1,7 @@
 """Writes that are durable but not yet in the tables: every read looks here too. Bounded."""
 
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from threading import Condition, Lock
 
@@ -20,7 +20,7 @@ class Tail:
         self._room, self._due = Condition(lock), Condition(lock)
         self._lock = lock
         self._writes: deque[tuple[float, Write]] = deque()
-        self._by_user: dict[tuple[str, str], deque[Write]] = defaultdict(deque)
+        self._by_user: dict[tuple[str, str], list[Write]] = defaultdict(list)
         self._rows = self._bytes = 0
         self._reserved = 0
         self._closed = False
@@ -54,7 +54,7 @@ class Tail:
             for write in writes:
                 self._writes.append((now, write))
                 self._by_user[write.table, write.uid].append(write)
-                self._rows += len(write.rows)
+                self._rows += write.count
                 self._bytes += len(write.payload)
             if reserved:
                 self._reserved -= self._rows - rows_before
@@ -74,15 +74,17 @@ class Tail:
     def drop_through(self, seq: int) -> None:
         """Forget the writes up to this one: they are in the tables."""
         with self._lock:
+            dropped: Counter[tuple[str, str]] = Counter()
             while self._writes and self._writes[0][1].seq <= seq:
                 _, write = self._writes.popleft()
-                key = write.table, write.uid
+                dropped[write.table, write.uid] += 1
+                self._rows -= write.count
+                self._bytes -= len(write.payload)
+            for key, count in dropped.items():
                 own = self._by_user[key]
-                own.popleft()
+                del own[:count]
                 if not own:
                     del self._by_user[key]
-                self._rows -= len(write.rows)
-                self._bytes -= len(write.payload)
             self._room.notify_all()
 
     def backlog(self) -> Backlog:

@@ -18,28 +18,30 @@ from personavlm.memory_store.storage.tables import Row, arrow_table, uid_of
 
 @dataclass(slots=True, eq=False)
 class Write:
-    """Rows of one user (``uid``) for one table, to be stored all or none.
+    """``count`` rows of one user (``uid``) for one table, to be stored all or none.
 
-    ``payload`` is what the journal holds of them, a line of JSON for each; empty for derived data, which a
-    crash may take. ``seq`` is set once it has its place among the shard's writes.
+    ``payload`` is what the journal holds of them, a line of JSON for each. Derived data, which a crash may
+    take, stays as ``rows``. ``seq`` is set once it has its place among the shard's writes.
     """
 
     table: str
     uid: str
-    rows: Sequence[Row]
+    count: int
     payload: bytes = b""
+    rows: Sequence[Row] = ()
     seq: int = 0
 
     @classmethod
     def of(cls, table: str, user: UserKey, rows: Sequence[Row], *, kept: bool) -> Self:
         """A write of rows, which are to be kept or may be lost. InvalidError: a text is not valid Unicode."""
-        return cls(table, uid_of(user), rows, payload_of(rows) if kept else b"")
+        if kept:
+            return cls(table, uid_of(user), len(rows), payload_of(rows))
+        return cls(table, uid_of(user), len(rows), rows=rows)
 
-    def place(self, epoch: int, seq: int) -> None:
-        """Give the rows their place among the writes."""
-        self.seq = seq
-        for row in self.rows:
-            row["epoch"], row["seq"] = epoch, seq
+    @classmethod
+    def again(cls, table: str, uid: str, payload: bytes, seq: int) -> Self:
+        """A write as the journal has it."""
+        return cls(table, uid, payload.count(b"\n"), payload, seq=seq)
 
 
 class Writer(Protocol):
@@ -92,30 +94,35 @@ class Backlog:
 def payload_of(rows: Sequence[Row]) -> bytes:
     """A line of JSON for each row; bytes in them as Base64. InvalidError: a text is not valid Unicode."""
     try:
-        return b"".join(to_json(row, bytes_mode="base64") + b"\n" for row in rows)
+        return b"".join([to_json(row, bytes_mode="base64") + b"\n" for row in rows])
     except ValueError as error:
         raise InvalidError("a text holds half of a surrogate pair and is not valid Unicode") from error
 
 
 def table_of(writes: Sequence[Write], epoch: int, schema: pa.Schema) -> pa.Table:
-    """The rows of some writes to one table, with their places.
+    """The rows of some writes to one table, with their places. All of a table are kept, or all derived.
 
-    Read from the JSON where there is some: Arrow does that several times faster than from Python's objects,
-    and without holding up other threads. pa.ArrowInvalid for a payload that is no such JSON.
+    Arrow reads JSON several times faster than Python's objects, and without holding up other threads.
+    pa.ArrowInvalid for a payload that is no such JSON.
     """
-    if not all(write.payload for write in writes):
-        return arrow_table([row for write in writes for row in write.rows], schema)
-    lines = b"".join(write.payload for write in writes)
-    seqs = np.repeat([write.seq for write in writes], [write.payload.count(b"\n") for write in writes])
-    table = json.read_json(
+    seqs = np.repeat(np.array([write.seq for write in writes], np.int64), [write.count for write in writes])
+    place = {"epoch": pa.array(np.full(len(seqs), epoch)), "seq": pa.array(seqs)}
+    if writes and writes[0].payload:
+        table = _read(b"".join(write.payload for write in writes), schema)
+        place["sealed"] = _bytes_of(table)
+    else:
+        table = arrow_table([row for write in writes for row in write.rows], schema)
+    return pa.table([place.get(name, table[name]) for name in schema.names], schema=schema)
+
+
+def _read(lines: bytes, schema: pa.Schema) -> pa.Table:
+    return json.read_json(
         pa.BufferReader(lines),
         read_options=json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
         parse_options=json.ParseOptions(
             explicit_schema=_as_in_json(schema), unexpected_field_behavior="error"
         ),
     )
-    placed = {"epoch": pa.array(np.full(len(seqs), epoch)), "seq": pa.array(seqs), "sealed": _bytes_of(table)}
-    return pa.table([placed.get(name, table[name]) for name in schema.names], schema=schema)
 
 
 def _as_in_json(schema: pa.Schema) -> pa.Schema:
