@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from personavlm.deployments.garbage import spare_collections
 from tests.benchmarks.peers.engines import ENGINES
 from tests.benchmarks.report import Report, arguments
 from tests.benchmarks.store_parts.adds import single_adds
@@ -57,6 +58,7 @@ def options_of() -> argparse.Namespace:
 
 def main() -> None:
     options = options_of()
+    spare_collections()  # as in a memory actor
     warnings.simplefilter("ignore")  # of the peers
     logging.getLogger("mem0").setLevel(logging.ERROR)
     sizes = QUICK if options.quick else replace(Sizes(), large=options.memories)

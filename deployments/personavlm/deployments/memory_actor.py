@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from personavlm.deployments.courtesy import CourteousEngine, Courtesy
 from personavlm.deployments.events import Found
+from personavlm.deployments.garbage import spare_collections
 from personavlm.deployments.images import media_type_of
 from personavlm.deployments.memory_archives import Archives
 from personavlm.deployments.memory_keeping import Keeping
@@ -57,8 +58,7 @@ from personavlm.platform.updates.stage import UpdateStage
 log = logging.getLogger(__name__)
 
 THREADS = 32
-OPEN_PATIENCE_S = 30.0
-"""How long a shard is waited for that a dying process still has open."""
+OPEN_PATIENCE_S = 30.0  # for a shard that a dying process still has open
 
 
 class MemoryActor(Keeping, Archives, Personality):
@@ -82,6 +82,7 @@ class MemoryActor(Keeping, Archives, Personality):
         self._tasks: set[asyncio.Task[object]] = set()
         # Calls wait for the disk more than they compute, and those that wait together commit together.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+        spare_collections()
         days = {str(kind): age for kind, age in config.memory.retention_days.items()}
         for work in (self._close_idle(), self._maintain(), self._expire(days)):
             self._in_background(work)
