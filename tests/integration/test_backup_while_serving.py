@@ -12,7 +12,7 @@ import pytest
 from personavlm.memory_store import Add, BusyError, MemoryKind, MemoryStore, TurnDraft, UserKey
 from personavlm.memory_store.lifecycle.backup import Backups, restore
 from personavlm.memory_store.storage.local_objects import LocalObjects
-from personavlm.memory_store.storage.shard import Durability, StorageSettings
+from personavlm.memory_store.storage.settings import Durability, StorageSettings
 from personavlm.memory_store.times import utc_now
 from tests.unit.memory_store.encoders import close_stores, open_store
 

@@ -29,12 +29,16 @@ def turns(folder: Path, user: UserKey) -> list[str]:
         return [turn.user_text for turn in store.turns(user)]
 
 
+def begin(folder: Path, *users: UserKey) -> None:
+    place = folder / "shard-0000"
+    with MemoryStore.open(place, text_encoder=WordEncoder(), image_encoder=ByteEncoder()) as store:
+        for user in users:
+            store.append_turn(user, TurnDraft(f"I am {user.user}", "Hello"))
+
+
 def test_a_backup_comes_back_and_a_tenant_goes(tmp_path: Path) -> None:
     ann, bob = UserKey("acme", "ann"), UserKey("other", "bob")
-    place = tmp_path / "store" / "shard-0000"
-    with MemoryStore.open(place, text_encoder=WordEncoder(), image_encoder=ByteEncoder()) as store:
-        for user in (ann, bob):
-            store.append_turn(user, TurnDraft(f"I am {user.user}", "Hello"))
+    begin(tmp_path / "store", ann, bob)
     here, there = config(tmp_path, "store"), config(tmp_path, "restored")
     personavlm("backup", "--to", str(tmp_path / "backup"), "--config", here)
     personavlm("restore", "--from", str(tmp_path / "backup"), "--config", there)
@@ -43,3 +47,37 @@ def test_a_backup_comes_back_and_a_tenant_goes(tmp_path: Path) -> None:
     assert turns(tmp_path / "restored", ann) == []
     assert turns(tmp_path / "restored", bob) == ["I am bob"]
     assert turns(tmp_path / "store", ann) == ["I am ann"]
+
+
+def test_a_backup_comes_back_without_what_was_erased_since(tmp_path: Path) -> None:
+    ann, bob = UserKey("acme", "ann"), UserKey("other", "bob")
+    begin(tmp_path / "store", ann, bob)
+    here, there = config(tmp_path, "store"), config(tmp_path, "restored")
+    personavlm("backup", "--to", str(tmp_path / "backup"), "--config", here)
+    personavlm("erase-tenant", "acme", "--config", here)
+    known = "--erasures", str(tmp_path / "store")
+    told = personavlm("restore", "--from", str(tmp_path / "backup"), *known, "--config", there)
+    assert "1 erasures are done again" in told
+    assert turns(tmp_path / "restored", ann) == []
+    assert turns(tmp_path / "restored", bob) == ["I am bob"]
+
+
+def test_a_tenant_is_carried_to_another_store_as_another_tenant(tmp_path: Path) -> None:
+    ann, amy, bob = UserKey("acme", "ann"), UserKey("acme", "amy"), UserKey("other", "bob")
+    begin(tmp_path / "store", ann, amy, bob)
+    here, there = config(tmp_path, "store"), config(tmp_path, "another")
+    archive = str(tmp_path / "acme.zip")
+    personavlm("export-tenant", "acme", "--to", archive, "--config", here)
+    personavlm("import-tenant", "globex", "--from", archive, "--config", there)
+    assert turns(tmp_path / "another", UserKey("globex", "ann")) == ["I am ann"]
+    assert turns(tmp_path / "another", UserKey("globex", "amy")) == ["I am amy"]
+    assert turns(tmp_path / "another", UserKey("globex", "bob")) == []
+    found = {
+        cells[0]: cells[1:4] for cells in map(cells_of, personavlm("usage", "--config", here).splitlines())
+    }
+    assert found["acme"] == ["2", "2", "0"] and found["other"] == ["1", "1", "0"]
+
+
+def cells_of(line: str) -> list[str]:
+    """Of a row of a table; one empty text of any other line."""
+    return [cell.strip() for cell in line.split("│")[1:-1]] or [""]

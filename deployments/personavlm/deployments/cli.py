@@ -66,9 +66,19 @@ def _add_store(commands: Commands) -> None:
     backup.add_argument("--to", dest="target", required=True, help="an empty folder or s3://bucket/prefix")
     restore = actions.add_parser("restore", help="copy a backup to the configured place, which must be empty")
     restore.add_argument("--from", dest="source", required=True, help="where the backup stands")
+    restore.add_argument("--erasures", help="a store, or a copy of its folders erased/: erase that again")
     erase = actions.add_parser("erase-tenant", help="erase everything of one tenant for good")
     erase.add_argument("tenant")
-    for action in (grow, status, backup, restore, erase):
+    give = actions.add_parser("export-tenant", help="write one tenant's archive, while it serves or not")
+    give.add_argument("tenant")
+    give.add_argument("--to", dest="target", type=Path, required=True, help="a new ZIP file")
+    give.add_argument("--vectors", action="store_true", help="with what searches derive from the texts")
+    take = actions.add_parser("import-tenant", help="take in an archive, of whatever tenant, as this one's")
+    take.add_argument("tenant")
+    take.add_argument("--from", dest="source", type=Path, required=True, help="the archive")
+    take.add_argument("--replace", action="store_true", help="in place of what its users have")
+    usage = actions.add_parser("usage", help="what each tenant takes; reads every row")
+    for action in (grow, status, backup, restore, erase, give, take, usage):
         action.add_argument("--config", type=Path, help="the service's configuration")
         action.set_defaults(run=_store)
 

@@ -16,6 +16,7 @@ from personavlm.memory_store.lifecycle.backup import BackupManifest
 from personavlm.memory_store.lifecycle.erasure import Receipt
 from personavlm.memory_store.lifecycle.retention import Retention
 from personavlm.memory_store.lifecycle.stats import StoreStats
+from personavlm.memory_store.lifecycle.usage import Usage
 from personavlm.memory_store.storage.layout import Layout, bucket_of
 from personavlm.memory_store.storage.objects import open_objects
 from personavlm.memory_store.stores import Stores
@@ -60,6 +61,15 @@ class Keeping:
         """Sizes and counts by shard."""
         numbers = self._stores.numbers()
         return {number: await asyncio.to_thread(self._stores.shard(number).stats) for number in numbers}
+
+    async def usage(self) -> list[dict[str, Usage]]:
+        """What each tenant takes of the shards here."""
+        return [await asyncio.to_thread(store.usage) for store in self._stores.all()]
+
+    async def users_of(self, tenant: str) -> list[UserKey]:
+        """Everyone of a tenant whose home is here."""
+        users = await asyncio.to_thread(self._stores.users)
+        return [user for user in users if user.tenant == tenant]
 
     async def back_up(self, target: str, options: dict[str, str]) -> dict[int, BackupManifest]:
         """Copy every shard that is open here into a folder of its own below ``target``."""

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+from personavlm.deployments.memory_archives import Archives
 from personavlm.deployments.memory_keeping import Keeping
 from personavlm.deployments.memory_pool import PASSING, patiently
 from personavlm.deployments.update_queue import UpdateQueue
@@ -49,6 +50,10 @@ class Keepers(Protocol):
         """Call a method of the one that has the shard open, with the shard as first argument."""
         ...
 
+    async def at_home(self, user: UserKey, method: str, *args: object) -> Any:  # noqa: ANN401 - the same
+        """Call a method of the one that is the user's home, with the user as first argument."""
+        ...
+
     async def hand_over(self, user: UserKey, old: int, new: int) -> None:
         """Carry a user's archive from one shard to another."""
         ...
@@ -58,7 +63,7 @@ class Keepers(Protocol):
         ...
 
 
-class InProcess(Keeping):
+class InProcess(Keeping, Archives):
     """``Keepers`` of a store that no service has open: this process has all of its shards itself."""
 
     def __init__(self, stores: Stores) -> None:
@@ -75,6 +80,10 @@ class InProcess(Keeping):
     async def ask(self, shard: int, method: str, *args: object) -> Any:  # noqa: ANN401 - as that method returns
         """Call a method with the shard as first argument."""
         return await getattr(self, method)(shard, *args)
+
+    async def at_home(self, user: UserKey, method: str, *args: object) -> Any:  # noqa: ANN401 - the same
+        """Call a method with the user as first argument."""
+        return await getattr(self, method)(user, *args)
 
     async def hand_over(self, user: UserKey, old: int, new: int) -> None:
         """Carry a user's archive from one shard to another."""

@@ -83,6 +83,10 @@ class MemoryPool:
         """Call a method of the actor that has the shard open, with the shard as first argument."""
         return await getattr(self.owner(shard), method).remote(shard, *args)
 
+    async def at_home(self, user: UserKey, method: str, *args: object) -> Any:  # noqa: ANN401 - the same
+        """Call a method of the user's home actor, with the user as first argument. See ``Home.call``."""
+        return await self.home(user).call(method, *args)
+
     async def hand_over(self, user: UserKey, old: int, new: int) -> None:
         """Carry a user's archive from one shard to another, past this process."""
         archive = self.owner(old).take_out.remote(old, user)

@@ -8,7 +8,12 @@ from rich.console import Console
 
 from personavlm.deployments.memory_moves import Keepers
 from personavlm.deployments.store_root import shard_name, store_root
-from personavlm.memory_store.lifecycle.backup import BackupManifest, finish_store_backup, restore_store
+from personavlm.memory_store.lifecycle.backup import (
+    BackupManifest,
+    erasures_of_store,
+    finish_store_backup,
+    restore_store,
+)
 from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import open_objects
 from personavlm.platform.config import MemoryConfig
@@ -36,10 +41,19 @@ async def back_up(found: Keepers, config: MemoryConfig, target: str, console: Co
         )
 
 
-def restore(config: MemoryConfig, source: str, console: Console) -> None:
-    """Copy a backup to the configured place, which must be empty."""
-    manifest = restore_store(open_objects(source, config.storage_options), store_root(config))
+def restore(config: MemoryConfig, source: str, erasures: str | None, console: Console) -> None:
+    """Copy a backup to the configured place, which must be empty.
+
+    ``erasures`` is a store whose erasures are done again in it, before anybody is served: the one that was
+    lost, or a copy of its shards' folders ``erased/``.
+    """
+    erased = erasures_of_store(open_objects(erasures, config.storage_options)) if erasures else ()
+    manifest = restore_store(open_objects(source, config.storage_options), store_root(config), erased)
     console.print(f"{len(manifest.shards)} shards as of {manifest.taken_at:%Y-%m-%d %H:%M} are restored.")
+    if erasures:
+        console.print(f"{len(erased)} erasures are done again when the store is opened.")
+    else:
+        console.print("What was erased since then is back: --erasures names a store that knows of it.")
 
 
 async def erase_tenant(found: Keepers, tenant: str, console: Console) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from personavlm.deployments.local_ray import running_address
 from personavlm.deployments.memory_moves import InProcess, Keepers, Mover
 from personavlm.deployments.memory_pool import NAMESPACE, PASSING, MemoryPool
+from personavlm.deployments.store_archives import export_tenant, import_tenant, usage
 from personavlm.deployments.store_backups import back_up, erase_tenant, restore
 from personavlm.deployments.store_root import open_stores, store_root
 from personavlm.memory_store import InUseError, StoreError
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace, config: Config) -> None:
     """Carry out one command. CommandError."""
     try:
         if args.action == "restore":
-            restore(config.memory, args.source, Console())
+            restore(config.memory, args.source, args.erasures, Console())
             return
         with keepers(config) as found:
             _with_keepers(args, config, found)
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace, config: Config) -> None:
         raise CommandError(
             f"{error}; if that is a service on another cluster, name it as ray_address in the configuration"
         ) from error
-    except (*PASSING, StoreError, ValueError, ConnectionError) as error:
+    except (*PASSING, StoreError, ValueError, OSError) as error:
         raise CommandError(f"{getattr(error, 'cause', error)}") from error
 
 
@@ -54,6 +55,12 @@ def _with_keepers(args: argparse.Namespace, config: Config, found: Keepers) -> N
             asyncio.run(back_up(found, config.memory, args.target, Console()))
         case "erase-tenant":
             asyncio.run(erase_tenant(found, args.tenant, Console()))
+        case "export-tenant":
+            asyncio.run(export_tenant(found, args.tenant, args.target, args.vectors, Console(stderr=True)))
+        case "import-tenant":
+            asyncio.run(import_tenant(found, args.tenant, args.source, args.replace, Console(stderr=True)))
+        case "usage":
+            asyncio.run(usage(found, Console()))
         case _:
             asyncio.run(_status(found, Console()))
 

@@ -12,7 +12,7 @@ from personavlm.memory_store.storage.keyring import Keyring, MasterKey
 from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import Objects, open_objects
 from personavlm.memory_store.storage.sealing import InTheClear, Protection, Sealer
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.stores import AtHome, Stores
 from personavlm.platform.config import MemoryConfig
 from personavlm.platform.encoders.image_descriptor import ImageDescriptor

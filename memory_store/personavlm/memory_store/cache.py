@@ -12,6 +12,7 @@ from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.working_set import WorkingSet
 
 EMPTY_BYTES = 20_000
+VISITORS = 10_000  # who came once, of whom nothing is in memory
 LOCKS = 512  # users share locks by hash: two who share one wait for each other now and then
 
 
@@ -66,6 +67,7 @@ class UserCache:
         self._user_locks = [Lock() for _ in range(LOCKS)]
         self._lock = Lock()  # around all below
         self._states: OrderedDict[UserKey, UserState] = OrderedDict()
+        self._visitors: OrderedDict[UserKey, bool] = OrderedDict()
         self._weights: dict[UserKey, int] = {}
         self._bytes = 0
 
@@ -83,16 +85,24 @@ class UserCache:
                 self._weigh(user)
 
     @contextmanager
-    def hold_cached(self, user: UserKey) -> Iterator[UserState | None]:
-        """``hold`` for a user who is in memory; None, and nothing is loaded, for another."""
+    def hold_unless_new(self, user: UserKey) -> Iterator[UserState | None]:
+        """``hold`` for a user who is in memory or was asked for lately. None, and nothing is loaded, for
+        another: most of those who come once do not come again."""
         with self._user_locks[hash(user) % LOCKS]:
             self._admit(user)
-            with self._lock:
-                state = self._states.get(user)
             try:
-                yield state
+                yield None if self._is_new(user) else self._state(user)
             finally:
                 self._weigh(user)
+
+    def _is_new(self, user: UserKey) -> bool:
+        with self._lock:
+            if user in self._states or self._visitors.pop(user, False):
+                return False
+            self._visitors[user] = True
+            if len(self._visitors) > VISITORS:
+                self._visitors.popitem(last=False)
+            return True
 
     @contextmanager
     def hold_ready(self, users: Sequence[UserKey]) -> Iterator[dict[UserKey, UserState]]:

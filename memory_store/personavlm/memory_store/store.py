@@ -19,6 +19,7 @@ from personavlm.memory_store.lifecycle.linker import Linker
 from personavlm.memory_store.lifecycle.retention import Expiry
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.lifecycle.transfer import Transfer
+from personavlm.memory_store.lifecycle.usage import Usage, usage_of
 from personavlm.memory_store.queries import SearchRequest, SearchResult
 from personavlm.memory_store.records import (
     ImageRef,
@@ -26,7 +27,8 @@ from personavlm.memory_store.records import (
 )
 from personavlm.memory_store.retrieval.nearest import Near
 from personavlm.memory_store.retrieval.retriever import Retriever
-from personavlm.memory_store.storage.shard import Shard, StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
+from personavlm.memory_store.storage.shard import Shard
 from personavlm.memory_store.stored_memories import StoredMemories
 from personavlm.memory_store.stored_turns import StoredTurns
 from personavlm.memory_store.times import utc_as_of, utc_now, utc_window
@@ -156,3 +158,7 @@ class MemoryStore(StoredTurns, StoredMemories):
     def stats(self) -> StoreStats:
         """Sizes and counts."""
         return StoreStats.of(self._shard, self._cache)
+
+    def usage(self) -> dict[str, Usage]:
+        """What each tenant takes. Reads every row."""
+        return usage_of(self._shard)

@@ -27,6 +27,7 @@ TEARS: Mapping[str, Tear] = {
     "empty": lambda data: b"",
     "cut short": lambda data: data[: len(data) // 2],
     "zeros": lambda data: bytes(len(data)),
+    "a hole": lambda data: data[: len(data) // 4] + bytes(len(data) // 4) + data[2 * (len(data) // 4) :],
 }
 
 

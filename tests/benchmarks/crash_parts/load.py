@@ -27,7 +27,7 @@ from personavlm.memory_store import (
     utc_now,
 )
 from personavlm.memory_store.errors import StoreError
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.table_repair import UNREADABLE
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from personavlm.memory_store import MemoryStore
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from tests.benchmarks.crash_parts.disk import Disk
 from tests.benchmarks.crash_parts.faults import TEARS, leave_half_an_image, tear_log, tear_table
 from tests.benchmarks.crash_parts.ledger import Findings, Ledger

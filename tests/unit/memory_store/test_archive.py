@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from personavlm.memory_store import InvalidError, MemoryStore, TurnDraft, UserKey
 from personavlm.memory_store.lifecycle.archive import NOT_CONTENT
 from personavlm.memory_store.lifecycle.archive_lines import LINES, VECTOR_LINE
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.tables import RECORDS, vectors_schema
 from tests.unit.memory_store.archives import (
     everything,

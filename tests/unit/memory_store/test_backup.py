@@ -19,7 +19,7 @@ from personavlm.memory_store.queries import Window
 from personavlm.memory_store.storage.layout import Layout, LayoutFile
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.objects import Objects
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.times import utc_now
 from tests.unit.memory_store.archives import everything, live_a_little
 from tests.unit.memory_store.bucket_server import bucket_server

@@ -22,7 +22,7 @@ from personavlm.memory_store import (
     Window,
 )
 from personavlm.memory_store.storage.sealing import InTheClear, Protection
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from tests.unit.memory_store.encoders import WordEncoder, close_stores, open_store
 from tests.unit.memory_store.sealed_rows import new_sealer
 from tests.unit.memory_store.steps import START, day, ids, remember, say

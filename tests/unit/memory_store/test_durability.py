@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from personavlm.memory_store import Add, BusyError, MemoryKind, MemoryStore, Profile, TurnDraft, UserKey
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.table_repair import UNREADABLE
 from tests.unit.memory_store.blocked import Blocked
 from tests.unit.memory_store.encoders import close_stores, open_store
@@ -41,6 +41,19 @@ def test_a_journal_that_was_drained_in_part_is_replayed_once(tmp_path: Path, dra
     assert store.append_turn(ANN, TurnDraft("five", "ok")).index == 2
     close_stores(tmp_path)
     assert journalled(tmp_path) == []
+
+
+def test_rows_that_the_disk_lost_a_part_of_are_taken_from_the_journal(tmp_path: Path) -> None:
+    """A loss of power: the table has them, whole as far as anybody can tell, and so has the journal."""
+    text = "A long story about the sea. " * 40
+    write_and_die(tmp_path, [(ANN, f"{number} {text}") for number in range(20)])
+    drain_and_die(tmp_path, 20)
+    for data in (tmp_path / "turns.lance" / "data").iterdir():
+        whole = data.read_bytes()
+        data.write_bytes(whole[:100] + bytes(200) + whole[300:])
+    store = open_store(tmp_path)
+    for looked_up in (said, from_tables):
+        assert looked_up(store, ANN) == [f"{number} {text}" for number in range(20)]
 
 
 @pytest.mark.parametrize("drained", [0, 1, 2])

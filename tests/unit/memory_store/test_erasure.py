@@ -18,7 +18,7 @@ from personavlm.memory_store import (
     Window,
 )
 from personavlm.memory_store.lifecycle.erasure import Plan, Receipt
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.table_repair import UNREADABLE
 from personavlm.memory_store.storage.tables import uid_of

@@ -1,6 +1,6 @@
-"""Episodes of one thread are linked, with what they share; a search follows one link, a thread many."""
+"""Episodes of one thread are linked, with what they share, and shown together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,63 +12,27 @@ from hypothesis import strategies as st
 from personavlm.memory_store import (
     Add,
     AsOf,
-    Delete,
     EpisodeLink,
     EpisodicMemory,
-    Hit,
-    MemoryKind,
     MemoryStore,
     NotFoundError,
-    SearchRequest,
     UserKey,
-    Vectors,
-    Window,
 )
 from personavlm.memory_store.lifecycle.linker import MOST_EPISODES, thread_of
 from personavlm.memory_store.lifecycle.links import MOST_LINKS, THRESHOLD, mentions
 from personavlm.memory_store.working_set import WorkingSet
-from tests.unit.memory_store.encoders import WordEncoder, open_store
+from tests.unit.memory_store.encoders import open_store
+from tests.unit.memory_store.episodes import EPISODIC, episode, flat, links
 from tests.unit.memory_store.planted_threads import measure, plant
-from tests.unit.memory_store.steps import day, ids, say
+from tests.unit.memory_store.steps import day, say
 
 NewUser = Callable[[], UserKey]
-EPISODIC = MemoryKind.EPISODIC
 EXAMPLES = settings(max_examples=25, deadline=None)
 
 
 @pytest.fixture
 def user(new_user: NewUser) -> UserKey:
     return new_user()
-
-
-def episode(
-    store: MemoryStore, user: UserKey, number: float, text: str, keywords: str = "", *, link: bool = True
-) -> EpisodicMemory:
-    """One episode in a session of its own on that day; linked to older ones as a closed session is."""
-    turn = say(store, user, number, text)
-    end = turn.event_time + timedelta(minutes=10)
-    words = tuple(keywords.split(", ")) if keywords else ()
-    add = Add(text, turn.event_time, (turn.id,), session=turn.session, end_time=end, keywords=words)
-    (written,) = store.apply(user, EPISODIC, f"session:{turn.id}", [add])
-    assert isinstance(written, EpisodicMemory)
-    if link:
-        store.linker.link(user, written.source)
-    return written
-
-
-def links(store: MemoryStore, user: UserKey, written: EpisodicMemory) -> tuple[EpisodeLink, ...]:
-    return store.linker.link(user, written.source)
-
-
-def flat(store: MemoryStore, user: UserKey) -> list[EpisodicMemory]:
-    """Three episodes of one matter, two of others between them."""
-    return [
-        episode(store, user, 1, "They looked at a flat in Linden Street.", "flat, balcony, Linden Street"),
-        episode(store, user, 5, "They cooked lentils with lemon.", "lentils, recipe"),
-        episode(store, user, 20, "The flat in Linden Street has a balcony.", "flat, balcony, Linden Street"),
-        episode(store, user, 30, "A blue scarf lay on the train.", "scarf, train"),
-        episode(store, user, 60, "The piano is up in Linden Street at last.", "piano, flat, Linden Street"),
-    ]
 
 
 @pytest.mark.parametrize(("name", "precision", "continued"), [("fitted", 0.85, 0.7), ("held_out", 0.85, 0.7)])
@@ -247,82 +211,3 @@ def test_a_link_is_known_when_the_newer_episode_is(store: MemoryStore, user: Use
     assert [entry.episode for entry in store.linker.thread(user, first.id, as_of=before)] == [first]
     at = AsOf(stored, "recorded")
     assert [entry.episode for entry in store.linker.thread(user, first.id, as_of=at)] == [first, second]
-
-
-def linked(hits: tuple[Hit, ...]) -> list[str]:
-    return [hit.item.id for hit in hits if hit.link]
-
-
-def test_a_search_follows_one_link(store: MemoryStore, user: UserKey) -> None:
-    first, _, second, _, third = flat(store, user)
-    found = store.search(user, SearchRequest("piano", k_episodic=1)).episodic
-    assert ids(found)[-1] == third.id and len(found) == 2
-    (hit,) = (hit for hit in found if hit.link)
-    assert hit.link is not None and hit.item.id in (first.id, second.id)
-    assert (hit.link.episode, hit.link.related) == (third.id, hit.item.id)
-    assert linked(store.search(user, SearchRequest("piano", k_episodic=1, k_linked=0)).episodic) == []
-    assert linked(store.search(user, SearchRequest("piano", k_episodic=5, k_linked=5)).episodic) == []
-    assert ids(store.search(user, SearchRequest("piano", k_episodic=0)).episodic) == []
-
-
-def test_what_a_link_brings_obeys_window_exclusion_and_time(store: MemoryStore, user: UserKey) -> None:
-    first, _, second, _, third = flat(store, user)
-    late = Window(day(50), day(70))
-    assert linked(store.search(user, SearchRequest("piano", window=late, k_episodic=1)).episodic) == []
-    seen = frozenset({first.id, second.id})
-    assert linked(store.search(user, SearchRequest("piano", exclude=seen, k_episodic=1)).episodic) == []
-    then = SearchRequest("balcony", as_of=AsOf(day(30)), k_episodic=1, k_linked=9)
-    assert third.id not in ids(store.search(user, then).episodic)
-    # Two days hold one episode where two were asked for: the other comes from the days around.
-    short = SearchRequest("Linden", window=Window(day(59), day(61)), k_episodic=2)
-    assert [hit.outside_window for hit in store.search(user, short).episodic] == [False]
-    wide = SearchRequest("Linden", window=Window(day(19), day(61)), k_episodic=1)
-    found = store.search(user, wide).episodic
-    assert set(ids(found)) == {second.id, third.id} and not any(hit.outside_window for hit in found)
-
-
-def test_an_episode_that_was_deleted_is_not_followed(store: MemoryStore, user: UserKey) -> None:
-    first, _, second, _, third = flat(store, user)
-    store.apply(user, EPISODIC, "user:1", [Delete(first.id, day(400), "wrong")])
-    successor = Add("Superseded.", day(91), first.evidence, supersedes=second.id)
-    store.apply(user, EPISODIC, "user:2", [successor])
-    assert [entry.episode for entry in store.linker.thread(user, third.id)] == [third]
-    assert linked(store.search(user, SearchRequest("piano", k_episodic=1)).episodic) == []
-    with pytest.raises(NotFoundError):
-        store.linker.thread(user, first.id)
-    later = episode(
-        store, user, 95, "Linden Street: the flat and the balcony.", "flat, balcony, Linden Street"
-    )
-    assert {link.related for link in links(store, user, later)} == {third.id}
-
-
-def test_erasing_an_episode_erases_its_links(tmp_path: Path, user: UserKey) -> None:
-    store = open_store(tmp_path)
-    first, _, second, _, third = flat(store, user)
-    receipt = store.eraser.erase_memory(user, second.id)
-    assert receipt.rows["links"] == 2
-    assert [entry.episode for entry in store.linker.thread(user, third.id)] == [first, third]
-    assert {link.related for link in links(store, user, third)} == {first.id}
-
-
-class ErasingEncoder(WordEncoder):
-    """Runs something once, when next asked to encode."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.meanwhile: Callable[[], object] = lambda: None
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        meanwhile, self.meanwhile = self.meanwhile, lambda: None
-        meanwhile()
-        return super().encode(texts)
-
-
-def test_what_is_erased_while_links_are_made_is_in_none(tmp_path: Path, user: UserKey) -> None:
-    encoder = ErasingEncoder()
-    store = open_store(tmp_path, encoder)
-    first, _, second, _, _ = flat(store, user)
-    fourth = episode(store, user, 80, "The flat has no balcony.", "flat, balcony, Linden Street", link=False)
-    encoder.meanwhile = lambda: store.eraser.erase_memory(user, second.id)
-    assert {link.related for link in links(store, user, fourth)} >= {first.id}
-    assert second.id not in {link.related for link in links(store, user, fourth)}

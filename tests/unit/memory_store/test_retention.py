@@ -19,7 +19,7 @@ from personavlm.memory_store import (
     UserKey,
 )
 from personavlm.memory_store.lifecycle.retention import Expiry, Retention
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.times import utc_now
 from tests.unit.memory_store.archives import everything, live_a_little
 from tests.unit.memory_store.encoders import close_stores, open_store

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from personavlm.memory_store import Add, Delete, MemoryKind, MemoryStore, TurnDraft, UserKey
-from personavlm.memory_store.lifecycle.usage import sizes, usage_of
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.lifecycle.usage import sizes
+from personavlm.memory_store.storage.settings import StorageSettings
 from tests.unit.memory_store.archives import live_a_little
 from tests.unit.memory_store.encoders import open_store
 from tests.unit.memory_store.sealed_rows import new_sealer
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> MemoryStore:
 
 
 def test_an_empty_store(store: MemoryStore) -> None:
-    assert usage_of(store._shard) == {}
+    assert store.usage() == {}
 
 
 def test_what_is_counted(store: MemoryStore) -> None:
@@ -30,7 +30,7 @@ def test_what_is_counted(store: MemoryStore) -> None:
         live_a_little(store, user)
     gone = store.memories(ADA)[0]
     store.apply(ADA, gone.kind, "deletion", [Delete(gone.id, day(9), "reason")])
-    found = usage_of(store._shard)
+    found = store.usage()
     assert set(found) == {"acme", "globex"}
     acme, globex = found["acme"], found["globex"]
     assert (acme.users, acme.turns, acme.memories) == (2, 6, 24)
@@ -43,11 +43,11 @@ def test_what_is_counted(store: MemoryStore) -> None:
 def test_what_is_added_shows_at_once_byte_by_byte(store: MemoryStore) -> None:
     live_a_little(store, ADA)
     live_a_little(store, CYD)
-    before = usage_of(store._shard)
+    before = store.usage()
     store.append_turn(ADA, TurnDraft("", "short", day(20)))
-    one = usage_of(store._shard)
+    one = store.usage()
     store.append_turn(ADA, TurnDraft("", "short" + "城" * 1000, day(20.01)))
-    two = usage_of(store._shard)
+    two = store.usage()
     assert one["globex"] == two["globex"] == before["globex"]
     assert two["acme"].turns == before["acme"].turns + 2
     grown = two["acme"].row_bytes - one["acme"].row_bytes
@@ -58,15 +58,15 @@ def test_vectors_are_counted_without_being_read(store: MemoryStore) -> None:
     store.apply(ADA, MemoryKind.SEMANTIC, "s", [Add("three words here", day(1), ())])
     store.index(ADA)
     # A vector of 64 numbers; for three tokens an id and 64 small numbers each; one sentence.
-    assert usage_of(store._shard)["acme"].vector_bytes == 4 * 64 + 3 * (4 + 64) + 4
+    assert store.usage()["acme"].vector_bytes == 4 * 64 + 3 * (4 + 64) + 4
 
 
 def test_after_erasure_nothing_is_left(store: MemoryStore) -> None:
     live_a_little(store, ADA)
     live_a_little(store, CYD)
-    before = usage_of(store._shard)["globex"]
+    before = store.usage()["globex"]
     store.eraser.erase_tenant("acme")
-    assert usage_of(store._shard) == {"globex": before}
+    assert store.usage() == {"globex": before}
 
 
 def test_sealed_rows_count_as_they_are_stored(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_sealed_rows_count_as_they_are_stored(tmp_path: Path) -> None:
         sealed = open_store(tmp_path / "sealed", storage=StorageSettings(protection=sealer))
         live_a_little(sealed, ADA)
         sealed.index(ADA)
-        clear, stored = usage_of(plain._shard)["acme"], usage_of(sealed._shard)["acme"]
+        clear, stored = plain.usage()["acme"], sealed.usage()["acme"]
         sealed.close()
     assert (clear.turns, clear.memories) == (stored.turns, stored.memories)
     assert clear.row_bytes < stored.row_bytes < 3 * clear.row_bytes

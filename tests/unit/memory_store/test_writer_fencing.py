@@ -20,7 +20,7 @@ from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.lance import LanceTable, connect
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.objects import open_objects
-from personavlm.memory_store.storage.shard import StorageSettings
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.tables import RECORDS, arrow_table, owner_columns, uid_of
 from tests.unit.memory_store.bucket_server import BucketServer, bucket_server

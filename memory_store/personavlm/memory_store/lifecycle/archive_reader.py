@@ -188,6 +188,12 @@ class TenantArchive(_ZipReader):
 
     def users(self) -> Iterator[UserArchive]:
         """The archive of each user, open until the next one is asked for."""
+        for file in self.files():
+            with UserArchive(file, limited=self._limited) as archive:
+                yield archive
+
+    def files(self) -> Iterator[IO[bytes]]:
+        """The same as files, which are there until the next one is asked for."""
         for name, member in self.manifest.members.items():
             with SpooledTemporaryFile(_IN_MEMORY) as unpacked:
                 hashed = hashlib.sha256()
@@ -198,8 +204,7 @@ class TenantArchive(_ZipReader):
                 if hashed.hexdigest() != member.sha256:
                     raise ArchiveError(f"{name} is not what the manifest says. {_AGAIN}")
                 unpacked.seek(0)
-                with UserArchive(unpacked, limited=self._limited) as archive:
-                    yield archive
+                yield unpacked
 
 
 def _table(name: str) -> str:

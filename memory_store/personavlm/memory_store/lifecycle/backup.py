@@ -136,6 +136,13 @@ def erasures_done(objects: Objects) -> tuple[Plan, ...]:
     return tuple(sorted(plans, key=lambda plan: plan.requested_at))
 
 
+def erasures_of_store(objects: Objects) -> tuple[Plan, ...]:
+    """The same of all shards of a store, or of a copy of their folders ``erased/``."""
+    keys = [key for key, _ in objects.list("") if key.split("/")[1:2] == [DONE]]
+    plans = [Plan.model_validate_json(objects.get(key)) for key in keys]
+    return tuple(sorted(plans, key=lambda plan: plan.requested_at))
+
+
 def restore(
     source: Objects, target: Objects, folder: str = "", erased: Iterable[Plan] = ()
 ) -> BackupManifest:

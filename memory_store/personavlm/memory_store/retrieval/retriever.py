@@ -96,9 +96,9 @@ class Retriever:
     def nearest(self, user: UserKey, vector: Vectors, k: int) -> list[Near]:
         """The k stored texts whose vectors have the greatest cosine with a unit vector, best first.
 
-        Of a user who is not in memory, only the vectors are read, and none of them is kept.
+        Of a user who comes for the first time, only the vectors are read, and none of them is kept.
         """
-        with self._cache.hold_cached(user) as state:
+        with self._cache.hold_unless_new(user) as state:
             if state is None:
                 return self._shard.text_vectors.nearest(user, vector, k)
             state.refresh()

@@ -89,6 +89,15 @@ class Journal:
                 raise _damaged(self._path, str(error)) from error
         return (Entry(*row) for row in rows)
 
+    def first_seq(self) -> int | None:
+        """Where it begins; None where it is empty. DamagedError."""
+        with self._lock:
+            try:
+                (first,) = self._connection.execute("SELECT min(seq) FROM entries").fetchone()
+            except sqlite3.DatabaseError as error:
+                raise _damaged(self._path, str(error)) from error
+        return None if first is None else int(first)
+
     def drop_through(self, seq: int) -> None:
         """Forget the entries up to this one: the tables have them. StorageError."""
         with self._transaction() as connection:

@@ -8,7 +8,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Lock, Thread
 
 from personavlm.memory_store.errors import StorageError
@@ -34,13 +33,13 @@ class JournalWriter:
 
     def __init__(
         self,
-        path: Path,
+        journal: Journal,
         tables: Mapping[str, LanceTable],
         stored: Mapping[str, int],
         fence: Fence,
         tail_rows: int = TAIL_ROWS,
     ) -> None:
-        self._journal = Journal.open(path)
+        self._journal = journal
         self._tables, self._fence = tables, fence
         self._tail = Tail(tail_rows, min(DRAIN_ROWS, tail_rows), PATIENCE_S)
         self._group = GroupCommit(self._commit)

@@ -18,7 +18,7 @@ from personavlm.memory_store.errors import DamagedError
 from personavlm.memory_store.storage.gate import Gate
 from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.table_files import TableFiles
-from personavlm.memory_store.storage.table_repair import repair_index, repaired
+from personavlm.memory_store.storage.table_repair import repair_index, repaired, set_back
 
 FRAGMENTS_BEFORE_COMPACTION = 32  # a read costs about 0.16 ms for each fragment
 KEEP_VERSIONS = timedelta(minutes=10)  # far longer than the longest read of an older version
@@ -55,14 +55,24 @@ class LanceTable:
         self._taken_back = False  # whether the table stands at an older version than its newest
 
     @classmethod
-    def open(cls, connection: Any, name: str, schema: pa.Schema, folder: Path | None) -> Self:  # noqa: ANN401
+    def open(
+        cls,
+        connection: Any,  # noqa: ANN401
+        name: str,
+        schema: pa.Schema,
+        folder: Path | None,
+        journalled: int | None = None,
+    ) -> Self:
         """Open or create the table. ``folder`` is the database's where it is a local one: there, a head
-        version that cannot be read is set aside first.
+        version that cannot be read is set aside first, and so is one with rows from the ``seq`` on at which
+        the journal begins.
 
         DamagedError where no version can be read; all files are then left as they were.
         """
         files = TableFiles(folder / f"{name}.lance") if folder else None
-        table = repaired(connection, name, schema, files.folder) if files else _existing(connection, name)
+        if files and journalled is not None:
+            set_back(name, files.folder, journalled)
+        table = repaired(connection, name, files.folder) if files else _existing(connection, name)
         if table is None:
             table = connection.create_table(name, schema=schema)
             table.create_index("uid", config=BTree())

@@ -1,9 +1,9 @@
 """The tables, journal and media of one shard, and how a user's state is loaded from them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import pyarrow as pa
 
@@ -16,13 +16,15 @@ from personavlm.memory_store.storage.cold_rows import UserColdRows
 from personavlm.memory_store.storage.commit_writer import CommitWriter
 from personavlm.memory_store.storage.directory import Directory, columns_of
 from personavlm.memory_store.storage.fence import Fence
-from personavlm.memory_store.storage.journal_writer import TAIL_ROWS, JournalWriter
+from personavlm.memory_store.storage.journal import Journal
+from personavlm.memory_store.storage.journal_writer import JournalWriter
 from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION, LanceTable, connect
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
 from personavlm.memory_store.storage.objects import Objects, open_objects
 from personavlm.memory_store.storage.probe import require_conditional_writes
-from personavlm.memory_store.storage.sealing import CLEAR, InTheClear, Protection
+from personavlm.memory_store.storage.sealing import CLEAR, Protection
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.tables import RECORDS, Row, uid_of, vectors_schema
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
@@ -31,10 +33,6 @@ from personavlm.memory_store.working_set import WorkingSet
 
 UNFINISHED = "restore-unfinished"
 """The object that stands in a place into which a backup is being restored."""
-
-HOT_TURNS = 20_000  # at about 6 kB each with their vectors
-
-Durability = Literal["journal", "commit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +53,6 @@ class DerivedRows:
     def append(self, user: UserKey, rows: Sequence[Row]) -> None:
         """Store rows; a crash may take them."""
         self.shard.append(user, self.table, rows, kept=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StorageSettings:
-    """How a shard is stored. ``options`` are LanceDB's ``storage_options`` for a bucket. ``protection``
-    is encryption at rest. Of each user the newest ``hot_turns`` turns are held in memory.
-
-    ``journal`` promises that what was acknowledged outlives the process and a loss of power, on a local
-    disk. ``commit`` promises what the storage promises for a finished LanceDB commit: on object storage,
-    that it outlives the machine.
-    """
-
-    durability: Durability = "journal"
-    options: Mapping[str, str] = field(default_factory=dict)
-    tail_rows: int = TAIL_ROWS
-    protection: Protection = InTheClear()
-    hot_turns: int = HOT_TURNS
 
 
 class Shard:
@@ -123,16 +104,22 @@ class Shard:
         if folder is None:
             require_conditional_writes(objects)
         fence = Fence.take(objects)
+        journal = None
         try:
             connection = connect(str(uri), dict(settings.options))
             schemas = dict(RECORDS)
             schemas[vectors_name("texts", text_encoder)] = vectors_schema(text_encoder.dim)
             schemas[vectors_name("images", image_encoder)] = vectors_schema(image_encoder.dim)
+            journal = _journal(folder, settings)
+            first = journal.first_seq() if journal else None
             tables = {
-                name: LanceTable.open(connection, name, schema, folder) for name, schema in schemas.items()
+                name: LanceTable.open(connection, name, schema, folder, first)
+                for name, schema in schemas.items()
             }
-            writer = _writer(folder, settings, tables, fence)
+            writer = _writer(journal, settings, tables, fence)
         except BaseException:
+            if journal:
+                journal.close()
             fence.release()
             raise
         encoders = text_encoder, image_encoder
@@ -281,16 +268,23 @@ class Shard:
         return removed
 
 
+def _journal(folder: Path | None, settings: StorageSettings) -> Journal | None:
+    """The one to write, or one from before durability was set to commit."""
+    if folder is None:
+        if settings.durability == "journal":
+            raise ValueError("durability 'journal' needs a local folder; use 'commit' for object storage")
+        return None
+    path = folder / "journal.sqlite"
+    return Journal.open(path) if settings.durability == "journal" or path.exists() else None
+
+
 def _writer(
-    folder: Path | None, settings: StorageSettings, tables: Mapping[str, LanceTable], fence: Fence
+    journal: Journal | None, settings: StorageSettings, tables: Mapping[str, LanceTable], fence: Fence
 ) -> Writer:
     stored = {name: table.last_seq() for name, table in tables.items()}
-    journal = folder / "journal.sqlite" if folder else None
-    if settings.durability == "journal":
-        if journal is None:
-            raise ValueError("durability 'journal' needs a local folder; use 'commit' for object storage")
+    if journal and settings.durability == "journal":
         return JournalWriter(journal, tables, stored, fence, settings.tail_rows)
-    if journal and journal.exists():  # from before durability was set to commit
+    if journal:
         earlier = JournalWriter(journal, tables, stored, fence, settings.tail_rows)
         try:
             earlier.flush()  # or fail: what stayed in the journal nobody would read again

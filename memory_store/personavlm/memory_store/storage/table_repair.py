@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import lancedb
+import pyarrow.compute as pc
 from lancedb.index import BTree
 
 from personavlm.memory_store.errors import DamagedError
@@ -16,7 +17,27 @@ logger = logging.getLogger(__name__)
 UNREADABLE = (RuntimeError, ValueError, OSError)
 
 
-def repaired(connection: Any, name: str, schema: pa.Schema, folder: Path) -> Any | None:  # noqa: ANN401
+def set_back(name: str, folder: Path, seq: int) -> None:
+    """Set versions aside that have rows from ``seq`` on: the journal has those rows too, and not every page
+    of their files may have got to the disk. LanceDB has no checksums that would tell.
+
+    Where no older version is left, maintenance came after those rows, and has flushed them.
+    """
+    set_aside: list[Path] = []
+    for head in _manifests(folder):
+        try:
+            # A connection for each look: the version will get another content.
+            rows = lancedb.connect(str(folder.parent)).open_table(name).search().select(["seq"]).limit(None)
+            if (pc.max(rows.to_arrow()["seq"]).as_py() or 0) < seq:
+                return
+        except UNREADABLE as error:
+            logger.warning("%s: version %s cannot be read: %s", name, head.stem, error)
+        set_aside.append(_set_aside(head))
+    for path in set_aside:
+        path.rename(path.with_suffix(""))
+
+
+def repaired(connection: Any, name: str, folder: Path) -> Any | None:  # noqa: ANN401
     """The newest version that can be read, newer ones being set aside; None where there is no table, or no
     more than its beginning. DamagedError where no version can be read, and all files are as they were."""
     set_aside: list[Path] = []
