@@ -169,6 +169,7 @@ class UserCache:
     def clear(self) -> None:
         """Forget everybody."""
         with self._lock:
+            self._visitors.clear()
             for user in tuple(self._states):
                 self._drop(user)
 
