@@ -126,3 +126,15 @@ def test_compaction_joins_fragments_while_turns_come_in(tmp_path: Path) -> None:
     assert open_store(tmp_path).turns(USER) == turns
     stats = lancedb.connect(tmp_path).open_table("turns").stats()
     assert stats["fragment_stats"]["num_fragments"] < FRAGMENTS_BEFORE_COMPACTION
+
+
+def test_a_small_table_is_joined_whenever_it_is_looked_at_and_then_left_alone(tmp_path: Path) -> None:
+    written(tmp_path, turns=5)
+    store = open_store(tmp_path)
+    assert store.stats().fragments["turns"] == 5
+    store.maintain()
+    assert store.stats().fragments["turns"] == 1
+    joined = manifests(tmp_path)
+    store.maintain()
+    assert manifests(tmp_path) == joined
+    assert [turn.user_text for turn in store.turns(USER)] == [f"turn {n}" for n in range(5)]

@@ -21,6 +21,7 @@ from personavlm.memory_store.storage.table_files import TableFiles
 from personavlm.memory_store.storage.table_repair import repair_index, repaired, set_back
 
 FRAGMENTS_BEFORE_COMPACTION = 32  # a read costs about 0.16 ms for each fragment
+SMALL_BYTES = 64 << 20
 KEEP_VERSIONS = timedelta(minutes=10)  # far longer than the longest read of an older version
 NO_VERSION_YET = timedelta(days=36_500)
 SCANNED_AT_ONCE = 4096
@@ -152,6 +153,12 @@ class LanceTable:
     def nbytes(self) -> int:
         """Bytes of the newest version's files."""
         return int(self._table.stats()["total_bytes"])
+
+    def fragmented(self) -> bool:
+        """Whether it is time to join fragments: in a small table whenever there are several, in a large one,
+        of which LanceDB would write most rows anew, once there are many."""
+        fragments = self.fragments()
+        return fragments >= FRAGMENTS_BEFORE_COMPACTION or (fragments > 1 and self.nbytes() < SMALL_BYTES)
 
     def compact(self) -> None:
         """Join small fragments, index new rows, drop old versions. Reads may go on meanwhile.

@@ -18,7 +18,7 @@ from personavlm.memory_store.storage.directory import Directory, columns_of
 from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.journal import Journal
 from personavlm.memory_store.storage.journal_writer import JournalWriter
-from personavlm.memory_store.storage.lance import FRAGMENTS_BEFORE_COMPACTION, LanceTable, connect
+from personavlm.memory_store.storage.lance import LanceTable, connect
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
 from personavlm.memory_store.storage.objects import Objects, open_objects
@@ -239,7 +239,7 @@ class Shard:
             self.directory.take_in(name, own)
 
     def maintain(self) -> None:
-        """Compact every table that has come to many pieces, sort those that have grown a lot.
+        """Join the fragments of tables where it is time to, sort those that have grown a lot.
 
         LostEpochError: files of versions that this process does not know would be taken for refuse.
         """
@@ -247,7 +247,7 @@ class Shard:
         for table in self.tables.values():
             if table.mostly_unsorted():
                 table.rewrite()
-            elif table.fragments() >= FRAGMENTS_BEFORE_COMPACTION:
+            elif table.fragmented():
                 table.compact()
 
     def purge(self, conditions: Mapping[str, str]) -> dict[str, int]:
