@@ -6,7 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from personavlm.platform.config import Config
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -14,7 +17,12 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 on success, 1 on a problem that the message explains."""
     args = parser().parse_args(arguments)
-    status: int = args.run(args)
+    from personavlm.platform.config import ConfigError
+
+    try:
+        status: int = args.run(args)
+    except ConfigError as error:
+        return _fail(str(error))
     return status
 
 
@@ -86,15 +94,7 @@ def _add_store(commands: Commands) -> None:
 def _serve(args: argparse.Namespace) -> int:
     import threading
 
-    from personavlm.deployments.local_ray import prepare_environment
-    from personavlm.platform.config import Config, ConfigError
-
-    try:
-        config = Config.load(args.config) if args.config else Config()
-    except ConfigError as error:
-        return _fail(str(error))
-    if config.ray_address is None:
-        prepare_environment()
+    config = _prepared(args.config)
     from personavlm.deployments.app import StartError, running
     from personavlm.deployments.signals import when_asked_to_stop
 
@@ -125,15 +125,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _store(args: argparse.Namespace) -> int:
-    from personavlm.deployments.local_ray import prepare_environment
-    from personavlm.platform.config import Config, ConfigError
-
-    try:
-        config = Config.load(args.config) if args.config else Config()
-    except ConfigError as error:
-        return _fail(str(error))
-    if config.ray_address is None:
-        prepare_environment()
+    config = _prepared(args.config)
     from personavlm.deployments.store_commands import CommandError, run
 
     try:
@@ -145,16 +137,31 @@ def _store(args: argparse.Namespace) -> int:
 
 def _create_key(args: argparse.Namespace) -> int:
     from personavlm.deployments.keys import KeysFileError, create_key
-    from personavlm.platform.config import Config, ConfigError
 
+    config = _config(args.config)
     try:
-        config = Config.load(args.config) if args.config else Config()
         key = create_key(config.service.keys_file, args.tenant, replay=args.replay, name=args.name)
-    except (ConfigError, KeysFileError) as error:
+    except KeysFileError as error:
         return _fail(str(error))
     print(key)
     print(f"Kept as a hash in {config.service.keys_file}; it cannot be shown again.", file=sys.stderr)
     return 0
+
+
+def _prepared(file: Path | None) -> Config:
+    """The configuration, and an environment for the cluster that is to be started, if one is. ConfigError."""
+    from personavlm.deployments.local_ray import prepare_environment
+
+    config = _config(file)
+    if config.ray_address is None:
+        prepare_environment()
+    return config
+
+
+def _config(file: Path | None) -> Config:
+    from personavlm.platform.config import Config
+
+    return Config.load(file) if file else Config()
 
 
 def _fail(message: str) -> int:
