@@ -20,6 +20,7 @@ LIVES = 8  # runs on one store, before the next run of its kind begins with an e
 DISK_MB = 128
 MOST_EVENTS = 150  # heard before a kill
 NAMES_OF_A_FULL_DISK = ("full", "space", "os error 28", "errno 28")
+BEHIND_AN_ERASURE = "being erased"  # that the full disk holds up, and that said so itself
 
 
 @dataclass(slots=True)
@@ -174,11 +175,11 @@ def full(life: Life, chance: random.Random, durability: str) -> Outcome:
 
 
 def unnamed(refusals: list[str]) -> list[str]:
-    """Refusals that do not say that the disk is full."""
+    """Refusals that say neither that the disk is full nor what waits for it."""
     return [
         f"a refusal that names nothing: {text}"
         for text in refusals
-        if not any(name in text.lower() for name in NAMES_OF_A_FULL_DISK)
+        if not any(name in text.lower() for name in (*NAMES_OF_A_FULL_DISK, BEHIND_AN_ERASURE))
     ]
 
 

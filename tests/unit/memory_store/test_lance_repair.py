@@ -138,3 +138,15 @@ def test_a_small_table_is_joined_whenever_it_is_looked_at_and_then_left_alone(tm
     store.maintain()
     assert manifests(tmp_path) == joined
     assert [turn.user_text for turn in store.turns(USER)] == [f"turn {n}" for n in range(5)]
+
+
+def test_what_never_got_its_name_goes_at_opening_and_with_an_erasure(tmp_path: Path) -> None:
+    """A process that is killed leaves what LanceDB was writing, with everything in it that the user said."""
+    written(tmp_path)
+    unfinished = tmp_path / "turns.lance" / "data" / ".tmpQ1w2E3"
+    unfinished.write_bytes(b"what the user said")
+    store = open_store(tmp_path)
+    assert not unfinished.exists()
+    unfinished.write_bytes(b"what the user said")  # as a write does that the disk had no room for
+    store.eraser.erase_user(USER)
+    assert not unfinished.exists()

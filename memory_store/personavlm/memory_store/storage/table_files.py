@@ -10,6 +10,7 @@ from pathlib import Path
 
 _END = b"LANC"  # of data, index and manifest files (https://lance.org/format/file/)
 _ENDING = (".lance", ".manifest")
+_UNFINISHED = ".tmp"
 _FOLDERS = ("data", "_deletions", "_indices", "_transactions", "_versions")
 
 
@@ -25,6 +26,7 @@ class TableFiles:
         the data that it points to.
 
         Files without their end are removed instead, and returned: no version that refers to one can be used.
+        What LanceDB had not yet given its name when it was interrupted goes as well.
         """
         found: set[str] = set()
         torn: list[Path] = []
@@ -42,6 +44,9 @@ class TableFiles:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     found |= self._sync_folder(Path(entry.path), torn)
+                    continue
+                if entry.name.startswith(_UNFINISHED):
+                    Path(entry.path).unlink()
                     continue
                 if entry.path not in self._synced:
                     if _torn(Path(entry.path)):
