@@ -212,7 +212,7 @@ def main() -> None:
         key = create_key(folder / "keys.json", "benchmark", replay=True)
         config = Config(
             service=ServiceConfig(port=free_port(), keys_file=folder / "keys.json"),
-            memory=MemoryConfig(uri=folder / "memory"),
+            memory=MemoryConfig(uri=str(folder / "memory")),
         )
         with running(config) as url:
             start_noop()
