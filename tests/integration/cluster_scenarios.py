@@ -28,6 +28,7 @@ from personavlm.memory_store import Turn, TurnDraft, UserKey, Window
 from personavlm.memory_store.storage.fence import KEY as EPOCH
 from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import open_objects
+from personavlm.memory_store.storage.shard import UNFINISHED
 from personavlm.platform.config import Config
 
 USERS = [UserKey("tenant", f"user-{number}") for number in range(6)]
@@ -122,9 +123,23 @@ class Scenarios:
         for pid in _memory_processes():
             os.kill(pid, signal.SIGKILL)
 
+    async def lose_storage(self) -> None:
+        """A shard cannot be opened when its home restarts, nor when it does so again; then it can."""
+        hindrance = Path(self.config.memory.uri) / "shard-0000" / UNFINISHED
+        hindrance.touch()
+        restarts = self._first_actor()["NumRestarts"]
+        ray.kill(self.pool.actors[0], no_restart=False)
+        while self._first_actor()["NumRestarts"] < restarts + 3:
+            await asyncio.sleep(0.05)
+        hindrance.unlink()
+
+    def _first_actor(self) -> dict[str, Any]:
+        state: dict[str, Any] = ray._private.state.actors(self.pool.actors[0]._actor_id.hex())
+        return state
+
     async def lose_node(self) -> None:
         """A node with an actor is gone, with everything on it."""
-        home = ray._private.state.actors(self.pool.actors[0]._actor_id.hex())["Address"]["NodeID"]
+        home = self._first_actor()["Address"]["NodeID"]
         lost = next(node for node in self.nodes if node.node_id == home)
         self.cluster.remove_node(lost, allow_graceful=False)
 
@@ -182,6 +197,7 @@ async def run(folder: str) -> dict[str, Any]:
     for loss in (
         scenarios.kill_actor,
         scenarios.kill_processes,
+        scenarios.lose_storage,
         scenarios.lose_epoch,
         scenarios.grow,
         scenarios.lose_node,

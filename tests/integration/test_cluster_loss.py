@@ -20,7 +20,7 @@ import pytest
 from personavlm.deployments.keys import create_key
 from tests.integration.conftest import Service, start, stop
 
-LOSSES = ("kill_actor", "kill_processes", "lose_epoch", "grow", "lose_node")
+LOSSES = ("kill_actor", "kill_processes", "lose_storage", "lose_epoch", "grow", "lose_node")
 ROOT = Path(__file__).parents[2]
 RETRYABLE = {"BusyError", "MovedError", "LostEpochError", "ActorUnavailableError", "ActorDiedError"}
 

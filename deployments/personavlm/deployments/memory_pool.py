@@ -174,10 +174,10 @@ def _actor(config: Config, number: int) -> ActorHandle:
         return ray.get_actor(_name(number), NAMESPACE)
     except ValueError:
         # Imported only by who starts the actors: replicas that talk to them need no LanceDB in their memory.
-        from personavlm.deployments.memory_actor import MemoryActor
+        from personavlm.deployments.memory_process import MemoryActorProcess
 
     return (
-        ray.remote(MemoryActor)
+        ray.remote(MemoryActorProcess)
         .options(
             name=_name(number),
             namespace=NAMESPACE,
