@@ -103,3 +103,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def user() -> str:
     """A user that no other test has."""
     return f"user-{next(_numbers)}"
+
+
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[Service]:
+    """One with a single shard, for tests that kill it or change its store."""
+    key = create_key(tmp_path / "keys.json", "acme", replay=True)
+    process, url = start(tmp_path, memory={"uri": str(tmp_path / "memory"), "shards": 1})
+    yield Service(url, key, key, key, tmp_path, process.pid)
+    stop(process)

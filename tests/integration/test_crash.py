@@ -7,15 +7,11 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
-import pytest
 
-from personavlm.deployments.keys import create_key
-from tests.integration.conftest import Service, start, stop
+from tests.integration.conftest import Service
 
 LINES = [
     "My favourite drink is cappuccino.",
@@ -28,14 +24,6 @@ LINES = [
     "I planned every week carefully and made a checklist.",
 ]
 KILLS = 6
-
-
-@pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
-    key = create_key(tmp_path / "keys.json", "acme", replay=True)
-    process, url = start(tmp_path, memory={"uri": str(tmp_path / "memory"), "shards": 1})
-    yield Service(url, key, key, key, tmp_path, process.pid)
-    stop(process)
 
 
 def history(days: int = 12) -> list[dict[str, str]]:

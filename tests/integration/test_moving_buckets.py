@@ -19,7 +19,6 @@ from typing import Any
 import httpx
 import pytest
 
-from personavlm.deployments.keys import create_key
 from personavlm.deployments.memory_moves import STEP_USERS, InProcess, Mover, grouped
 from personavlm.deployments.store_root import open_stores, store_root
 from personavlm.memory_store import BusyError, MovedError, StoreError, TurnDraft, UserKey
@@ -27,7 +26,7 @@ from personavlm.memory_store.storage.layout import LayoutFile, bucket_of
 from personavlm.memory_store.storage.objects import ChangedError
 from personavlm.memory_store.stores import Stores
 from personavlm.platform.config import MemoryConfig
-from tests.integration.conftest import Service, start, stop
+from tests.integration.conftest import Service
 from tests.unit.memory_store.encoders import WordEncoder
 
 USERS = [UserKey("tenant", f"user-{number}") for number in range(24)]
@@ -185,14 +184,6 @@ def grow(service: Service, shards: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "personavlm.deployments", "store", "grow", "--shards", str(shards)]
     command += ["--config", str(service.folder / "config.yaml")]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-@pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
-    key = create_key(tmp_path / "keys.json", "acme", replay=True)
-    process, url = start(tmp_path, memory={"uri": str(tmp_path / "memory"), "shards": 1})
-    yield Service(url, key, key, key, tmp_path, process.pid)
-    stop(process)
 
 
 def test_a_service_grows_while_it_serves_though_the_command_is_killed(own_service: Service) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from personavlm.deployments import memory_pool
 from personavlm.deployments.memory_pool import MemoryPool, patiently
 from personavlm.memory_store import BusyError, LostEpochError, MovedError, NotFoundError, UserKey
 from personavlm.memory_store.storage.layout import Layout, bucket_of
@@ -61,11 +60,6 @@ def home_in(shard: int) -> Layout:
 
 def unavailable() -> Exception:
     return ActorUnavailableError("it restarts", None)
-
-
-@pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_pool, "PAUSE_S", 0.0)
 
 
 async def test_a_call_follows_a_user_who_has_moved() -> None:

@@ -132,13 +132,15 @@ class Backups:
 
 def erasures_done(objects: Objects) -> tuple[Plan, ...]:
     """The erasures that a shard has finished, oldest first."""
-    plans = [Plan.model_validate_json(objects.get(key)) for key, _ in objects.list(DONE)]
-    return tuple(sorted(plans, key=lambda plan: plan.requested_at))
+    return _plans(objects, [key for key, _ in objects.list(DONE)])
 
 
 def erasures_of_store(objects: Objects) -> tuple[Plan, ...]:
     """The same of all shards of a store, or of a copy of their folders ``erased/``."""
-    keys = [key for key, _ in objects.list("") if key.split("/")[1:2] == [DONE]]
+    return _plans(objects, [key for key, _ in objects.list("") if key.split("/")[1:2] == [DONE]])
+
+
+def _plans(objects: Objects, keys: Iterable[str]) -> tuple[Plan, ...]:
     plans = [Plan.model_validate_json(objects.get(key)) for key in keys]
     return tuple(sorted(plans, key=lambda plan: plan.requested_at))
 

@@ -249,7 +249,7 @@ class LanceTable:
                 self._taken_back = False
             try:
                 yield
-            except BaseException:
+            except BaseException:  # whatever it was, the version may be there
                 self._take_back()
                 raise
 
