@@ -59,9 +59,14 @@ def test_noise_is_refused(data: bytes) -> None:
     assert refusal(POLICY, data_url(data)).code == "invalid_image"
 
 
-@given(st.text(max_size=60))
+@given(
+    st.text(max_size=60)
+    | st.tuples(st.sampled_from(["data:", "HTTP://", "https://"]), st.text()).map("".join)
+)
 def test_no_text_gets_in_as_a_url(url: str) -> None:
-    assert refusal(POLICY, url).code in ("invalid_image_url", "invalid_image")
+    remote = url.lower().startswith(("http://", "https://"))
+    refused = {"remote_image_refused"} if remote else {"invalid_image_url", "invalid_image"}
+    assert refusal(POLICY, url).code in refused
 
 
 def test_an_image_that_declares_too_many_pixels_is_refused() -> None:
