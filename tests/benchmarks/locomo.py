@@ -2,14 +2,16 @@
 
 Each message is a text; a question's evidence is looked for among all messages of its conversation, through
 the store and its shipped ranking. The rows to compare with are computed in the same run; intervals are 95 %
-bootstrap intervals, paired by question. `--ablate` switches each signal and each group off, the other
-weights staying as they are. Nothing is learned from the file. Encodings are kept in the user's cache.
+bootstrap intervals, paired by question. `--ablate` switches each signal, each group and each part of the
+diversity off, the other weights staying as they are. Nothing is learned from the file. Encodings are kept in
+the user's cache.
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personavlm.memory_store import Add, MemoryKind, MemoryStore, SearchRequest, UserKey
-from personavlm.memory_store.retrieval.ranking import WEIGHTS
+from personavlm.memory_store.retrieval.diversity import CANDIDATES, DIVERSITY, Diversity
+from personavlm.memory_store.retrieval.ranking import WEIGHTS, apply_weights
 from personavlm.memory_store.retrieval.signals import SIGNALS
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.histories.locomo import CATEGORIES
@@ -33,6 +36,7 @@ from tests.benchmarks.locomo_parts.conversations import (
 )
 from tests.benchmarks.locomo_parts.metrics import (
     COLUMNS,
+    DEPTHS,
     MRR,
     R10,
     Floats,
@@ -71,9 +75,17 @@ def rankings() -> dict[str, Ranking]:
     }
 
 
-def by(weights: NDArray[np.float32]) -> Ranking:
-    """The ranking by these weights."""
-    return lambda asked: weights @ asked.known
+def by(weights: NDArray[np.float32], diversity: Diversity = DIVERSITY) -> Ranking:
+    """The ranking by these weights, the best texts in the order in which a search takes them."""
+
+    def ranking(asked: Asked) -> NDArray[np.float32]:
+        scores = apply_weights(asked.known, weights)
+        best = np.argsort(-scores, kind="stable")[:CANDIDATES]
+        taken = best[diversity.order(scores[best], asked.content.of(best), DEPTHS[-1])]
+        scores[taken] = scores.max() + np.arange(len(taken), 0, -1)
+        return scores
+
+    return ranking
 
 
 def table_of(questions: Sequence[Asked], ranking: Ranking) -> Floats:
@@ -113,17 +125,23 @@ def show_intervals(report: Report, rows: Rows) -> None:
 
 
 def show_ablation(report: Report, questions: Sequence[Asked], shipped: Floats) -> None:
-    """Recall at 10 with each group and each signal switched off."""
+    """Recall at 10 with each group, each signal and each part of the diversity switched off."""
     chosen = categories(questions)
     rows = [["nothing off", *_recalls(shipped, chosen)]]
-    groups = dict.fromkeys(signal.group for signal in SIGNALS)
-    for off in (*groups, *NAMES):
-        weights = WEIGHTS.without(off).vector("turns")
-        values = table_of(questions, by(weights))
-        label = f"group {off}" if off in groups and off not in NAMES else off
-        rows.append([label, *_recalls(values, chosen)])
+    for label, ranking in switched_off():
+        rows.append([label, *_recalls(table_of(questions, ranking), chosen)])
         report.figure(f"without {label}", dict(zip((*chosen, "MRR"), map(float, rows[-1][1:]), strict=True)))
     report.table("Switched off: R@10", ("", *chosen, "MRR"), rows)
+
+
+def switched_off() -> Iterator[tuple[str, Ranking]]:
+    """The shipped ranking without one thing, by its name."""
+    groups = dict.fromkeys(signal.group for signal in SIGNALS)
+    for off in (*groups, *NAMES):
+        label = f"group {off}" if off in groups and off not in NAMES else off
+        yield label, by(WEIGHTS.without(off).vector("turns"))
+    for part in fields(Diversity):
+        yield part.name, by(WEIGHTS.vector("turns"), replace(DIVERSITY, **{part.name: 0.0}))
 
 
 def _recalls(values: Floats, chosen: dict[str, NDArray[np.bool_]]) -> list[str]:

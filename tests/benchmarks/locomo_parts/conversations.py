@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from personavlm.memory_store import Add, MemoryKind, MemoryStore, SearchRequest, TurnDraft, UserKey
 from personavlm.memory_store.encoder import TextEncoder
+from personavlm.memory_store.retrieval.diversity import Content
 from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.retrieval.retriever import Retriever
 from personavlm.platform.encoders.image_descriptor import ImageDescriptor
@@ -27,7 +28,8 @@ TENANT = "locomo"
 class Asked:
     """One question with the z-scores of every signal for every message of its conversation.
 
-    ``known`` ``(signals, n)`` knows who talks, ``nameless`` does not; ``evidence`` are message positions.
+    ``known`` ``(signals, n)`` knows who talks, ``nameless`` does not; ``evidence`` are message positions,
+    ``content`` is what the messages say.
     """
 
     conversation: str
@@ -36,6 +38,7 @@ class Asked:
     evidence: NDArray[np.int64]
     known: NDArray[np.float32]
     nameless: NDArray[np.float32]
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def ask(store: MemoryStore, conversation: Conversation) -> Iterator[Asked]:
         if evidence:
             nameless = retriever.turn_signals(conversation.nameless, request)
             name, places = conversation.history.user, np.array(evidence, np.int64)
-            yield Asked(name, category, question, places, known.matrix, nameless.matrix)
+            yield Asked(name, category, question, places, known.matrix, nameless.matrix, known.content)
 
 
 def _message_of_text(store: MemoryStore, user: UserKey) -> dict[tuple[str, str], str]:

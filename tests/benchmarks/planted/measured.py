@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from personavlm.memory_store.encoder import TextEncoder, encode_texts
 from personavlm.memory_store.retrieval.corpus import Corpus, Passage
 from personavlm.memory_store.retrieval.dates import Days, day_number
+from personavlm.memory_store.retrieval.evidence import Evidence
 from personavlm.memory_store.retrieval.names import Participants, Speaker
 from personavlm.memory_store.retrieval.query import query_views
 from personavlm.memory_store.retrieval.ranking import signal_matrix
@@ -67,7 +68,7 @@ def measure(conversation: Conversation, encoder: TextEncoder) -> list[Measured]:
     return [
         Measured(
             question,
-            np.ascontiguousarray(signal_matrix(corpus, views[question.text])[1].T),
+            np.ascontiguousarray(signal_matrix(Evidence(corpus, views[question.text]))[1].T),
             units,
             np.array([places[unit(id)] for id in question.evidence], np.int64),
         )

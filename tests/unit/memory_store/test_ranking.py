@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from personavlm.memory_store.retrieval.corpus import Corpus, Passage
 from personavlm.memory_store.retrieval.dates import Days
+from personavlm.memory_store.retrieval.evidence import Evidence
 from personavlm.memory_store.retrieval.names import Participants, Speaker
 from personavlm.memory_store.retrieval.query import QueryView, query_views
 from personavlm.memory_store.retrieval.ranking import (
@@ -19,7 +20,7 @@ from personavlm.memory_store.retrieval.ranking import (
     Weights,
     apply_weights,
     calibrated,
-    scores,
+    ranked,
     signal_matrix,
 )
 from personavlm.memory_store.retrieval.signals import SIGNALS
@@ -66,7 +67,7 @@ def look_for(*texts: str) -> tuple[QueryView, ...]:
 
 
 def order(corpus: Corpus, views: Sequence[QueryView]) -> list[int]:
-    return [int(i) for i in np.argsort(-scores(corpus, views, everything(corpus)), kind="stable")]
+    return [int(i) for i in np.argsort(-ranked(corpus, views, everything(corpus)).scores, kind="stable")]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_texts_are_found_before_their_vectors_are_there() -> None:
     assert order(corpus, look_for("violin"))[0] == 1
     corpus.set_vector(1, ENCODER.encode([corpus.text(1)])[0])
     assert corpus.missing() == (0, 2)
-    assert np.isfinite(scores(corpus, look_for("violin"), everything(corpus))).all()
+    assert np.isfinite(ranked(corpus, look_for("violin"), everything(corpus)).scores).all()
 
 
 def test_a_vector_makes_a_difference_words_cannot() -> None:
@@ -121,9 +122,9 @@ def test_a_mask_hides_and_changes_nothing_else(
     corpus, views = build(passages), look_for(keywords, query)
     chosen = data.draw(st.lists(st.booleans(), min_size=len(passages), max_size=len(passages)))
     mask = np.array(chosen, np.bool_)
-    found = scores(corpus, views, mask)
+    found = ranked(corpus, views, mask).scores
     assert np.isneginf(found[~mask]).all()
-    np.testing.assert_array_equal(found[mask], scores(corpus, views, everything(corpus))[mask])
+    np.testing.assert_array_equal(found[mask], ranked(corpus, views, everything(corpus)).scores[mask])
 
 
 @given(PASSAGES, PASSAGES, SOUGHT, SOUGHT)
@@ -135,7 +136,9 @@ def test_a_read_of_what_was_known_is_not_touched_by_what_came_later(
     then = build(earlier)
     for view in views:
         np.testing.assert_allclose(
-            signal_matrix(corpus, view, known)[1][:, : len(earlier)], signal_matrix(then, view)[1], atol=1e-3
+            signal_matrix(Evidence(corpus, view, known))[1][:, : len(earlier)],
+            signal_matrix(Evidence(then, view))[1],
+            atol=1e-3,
         )
 
 
@@ -151,7 +154,9 @@ def test_what_was_not_known_has_no_influence_wherever_it_stands(
         for passage, flag in zip(passages, flags, strict=True)
     ]
     for view in look_for(sought):
-        one, other = (signal_matrix(build(each), view, known)[1][:, known] for each in (passages, others))
+        one, other = (
+            signal_matrix(Evidence(build(each), view, known))[1][:, known] for each in (passages, others)
+        )
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
@@ -160,11 +165,11 @@ def test_adding_after_a_search_equals_building_at_once(
     first: list[Passage], second: list[Passage], keywords: str
 ) -> None:
     grown, views = build(first), look_for(keywords)
-    scores(grown, views, everything(grown))
+    ranked(grown, views, everything(grown))
     add(grown, second)
     at_once = build(first + second)
     np.testing.assert_array_equal(
-        scores(grown, views, everything(grown)), scores(at_once, views, everything(at_once))
+        ranked(grown, views, everything(grown)).scores, ranked(at_once, views, everything(at_once)).scores
     )
 
 
@@ -173,7 +178,7 @@ def test_scores_are_finite(
     passages: list[Passage], keywords: str, query: str, encode: bool, talks: bool
 ) -> None:
     corpus = build(passages, encode=encode, talks=talks)
-    found = scores(corpus, look_for(keywords, query), everything(corpus))
+    found = ranked(corpus, look_for(keywords, query), everything(corpus)).scores
     assert found.shape == (len(passages),)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -181,14 +186,14 @@ def test_scores_are_finite(
 
 def test_an_empty_query_prefers_nothing() -> None:
     corpus = build(["tea", "violin"])
-    assert list(scores(corpus, look_for("", "  "), everything(corpus))) == [0, 0]
+    assert list(ranked(corpus, look_for("", "  "), everything(corpus)).scores) == [0, 0]
 
 
 def test_scores_of_a_large_and_a_small_corpus_compare() -> None:
     """Calibration: the one text that answers scores of the same order among 3 and among 300."""
     rest = [f"note {i} about the weather and item {i}" for i in range(300)]
     best = [
-        float(scores(corpus, look_for("violin"), everything(corpus), kind="memories").max())
+        float(ranked(corpus, look_for("violin"), everything(corpus), kind="memories").scores.max())
         for corpus in (build([*rest[:2], "violin"], talks=False), build([*rest, "violin"], talks=False))
     ]
     assert 0.2 < best[0] / best[1] < 1.2

@@ -93,6 +93,11 @@ class Evidence:
         tokens = np.empty((0, 0), np.float32) if encoded is None else encoded.tokens[self.token_choice]
         return self.corpus.tokens.nearest(tokens, len(self.corpus))
 
+    @property
+    def facets(self) -> Scores:
+        """``(m, n)``: how near each text comes to each token of the query, by the token's share."""
+        return self.token_weights[:, np.newaxis] * np.nan_to_num(self.nearest_tokens)
+
     @cached_property
     def sentence(self) -> Scores | None:
         """``(n,)``: how near each text's nearest sentence comes to the query."""

@@ -6,7 +6,7 @@ fixed priors, since five texts tell little of either. Then they are added by fix
 
 Interface for fitting and for ablations:
 
-* ``signal_matrix(corpus, view, known=None) -> (names, matrix)``: ``matrix`` is ``(len(SIGNALS), n)``
+* ``signal_matrix(Evidence(corpus, view)) -> (names, matrix)``: ``matrix`` is ``(len(SIGNALS), n)``
   float32 z-scores; a signal that has nothing to go by for this query is a row of zeros.
 * ``Weights``: ``weights.json`` as an object. ``Weights.load()``; ``weights.vector(kind)`` in the order of
   ``SIGNALS``, ``kind`` being "turns" or "memories"; ``weights.without(*names_or_groups)``.
@@ -97,20 +97,20 @@ WEIGHTS = Weights.load()
 
 
 def signal_matrix(
-    corpus: Corpus, view: QueryView, known: Mask | None = None, priors: Mapping[str, Prior] = WEIGHTS.priors
+    evidence: Evidence, priors: Mapping[str, Prior] = WEIGHTS.priors
 ) -> tuple[tuple[str, ...], Scores]:
     """Names of the signals, and ``(len(names), n)`` z-scores of every text for one view of the query.
 
-    ``known`` (n,) marks the texts that statistics are taken over, all by default; an as-of read passes
-    what was known then and gets that day's scores.
+    Statistics are taken over the texts that the evidence knows of: an as-of read gets that day's scores.
     """
-    evidence = Evidence(corpus, view, known)
-    matrix = np.zeros((len(SIGNALS), len(corpus)), np.float32)
+    matrix = np.zeros((len(SIGNALS), len(evidence.corpus)), np.float32)
     for row, signal in zip(matrix, SIGNALS, strict=True):
         raw = signal.measure(evidence)
         if raw is not None:
             # What has no vector yet is judged by its words, or any text that has one would go before it.
-            row[:] = np.where(np.isnan(raw), matrix[COVERAGE], calibrated(raw, priors[signal.name], known))
+            row[:] = np.where(
+                np.isnan(raw), matrix[COVERAGE], calibrated(raw, priors[signal.name], evidence.known)
+            )
     return tuple(signal.name for signal in SIGNALS), matrix
 
 
@@ -120,7 +120,16 @@ def apply_weights(matrix: Scores, weights: Scores) -> Scores:
     return np.asarray(weights @ matrix / (total or 1), np.float32)
 
 
-def scores(
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """``(n,)`` fused scores and ``(m, n)`` facets: how near each text comes to each of the query's tokens,
+    by the token's share of the query."""
+
+    scores: Scores
+    facets: Scores
+
+
+def ranked(
     corpus: Corpus,
     views: Sequence[QueryView],
     mask: Mask,
@@ -128,20 +137,23 @@ def scores(
     *,
     kind: Kind = "turns",
     weights: Weights = WEIGHTS,
-) -> Scores:
-    """``(n,)`` fused scores, about 0 for a text that has no more to do with the query than most;
-    ``-inf`` where ``mask`` is False.
+) -> Ranked:
+    """Scores, about 0 for a text that has no more to do with the query than most; ``-inf`` where ``mask`` is
+    False.
 
     A mask (window, seen ids) hides texts but leaves the scores of the others as they are, so scores of a
     narrow and a widened search compare. The views count alike.
     """
     fused = np.zeros(len(corpus), np.float32)
+    facets = [np.zeros((0, len(corpus)), np.float32)]
     vector = weights.vector(kind)
     for view in views:
-        fused += apply_weights(signal_matrix(corpus, view, known, weights.priors)[1], vector)
+        evidence = Evidence(corpus, view, known)
+        fused += apply_weights(signal_matrix(evidence, weights.priors)[1], vector)
+        facets.append(evidence.facets / np.float32(len(views)))
     fused /= np.float32(max(len(views), 1))
     fused[~mask] = -np.inf
-    return fused
+    return Ranked(fused, np.concatenate(facets))
 
 
 def calibrated(raw: Scores, prior: Prior, known: Mask | None = None) -> Scores:

@@ -12,6 +12,8 @@ from personavlm.memory_store.queries import AsOf, SearchRequest, SearchResult
 from personavlm.memory_store.records import CoreMemory, MemoryKind, UserKey
 from personavlm.memory_store.retrieval.cold_search import ColdSearch
 from personavlm.memory_store.retrieval.dates import day_number
+from personavlm.memory_store.retrieval.diversity import Content
+from personavlm.memory_store.retrieval.evidence import Evidence
 from personavlm.memory_store.retrieval.index import StoredVector, VectorKey, texts_of
 from personavlm.memory_store.retrieval.lexical import Scores
 from personavlm.memory_store.retrieval.names import Participants
@@ -34,11 +36,12 @@ encodes them in batches of this size."""
 @dataclass(frozen=True, slots=True)
 class TurnSignals:
     """The ranking of a user's turns taken apart: ``texts`` are (turn id, "user" or "assistant"), ``matrix``
-    is ``(len(names), len(texts))`` z-scores for the first view of the query."""
+    is ``(len(names), len(texts))`` z-scores for the first view of the query, ``content`` what they say."""
 
     texts: tuple[tuple[str, str], ...]
     names: tuple[str, ...]
     matrix: Scores
+    content: Content
 
 
 class Retriever:
@@ -112,8 +115,9 @@ class Retriever:
             participants, today = _asked(state.records, request.as_of)
         view = self._views(request, participants, today)[0]
         with self._cache.hold(user) as state:
-            names, matrix = signal_matrix(state.index.turns.corpus, view)
-            return TurnSignals(state.index.turns.texts(), names, matrix)
+            evidence = Evidence(state.index.turns.corpus, view)
+            content = Content(evidence.corpus.vectors.array, evidence.facets)
+            return TurnSignals(state.index.turns.texts(), *signal_matrix(evidence), content)
 
     def _views(self, request: SearchRequest, participants: Participants, today: int) -> tuple[QueryView, ...]:
         return query_views((request.keywords, request.query), self._shard.text_encoder, participants, today)

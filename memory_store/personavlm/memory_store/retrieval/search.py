@@ -6,8 +6,7 @@ by its own length but at least seven days, on each bounded side; what that adds 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,14 +16,14 @@ from personavlm.memory_store.context import estimate_tokens
 from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.queries import Hit, SearchRequest, SearchResult, Window
 from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, Turn
+from personavlm.memory_store.retrieval.choice import Candidates, choose, widened
 from personavlm.memory_store.retrieval.cold_search import ColdSearch
+from personavlm.memory_store.retrieval.diversity import Content
 from personavlm.memory_store.retrieval.index import SearchIndex, images_of
 from personavlm.memory_store.retrieval.query import QueryView
-from personavlm.memory_store.retrieval.ranking import scores as ranked
-from personavlm.memory_store.times import microseconds, shifted
+from personavlm.memory_store.retrieval.ranking import ranked
 from personavlm.memory_store.working_set import WorkingSet, event_known, memory_known
 
-LEAST_WIDENING = timedelta(days=7)
 SUPERSEDED_PENALTY = 1.0
 """One standard deviation: the memory that holds now goes first unless the old one fits far better."""
 RELATED = 0.5
@@ -35,58 +34,6 @@ IMAGE_MATCH = 100.0
 
 Floats = NDArray[np.float32]
 Instants = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Things of one kind that a search may bring: scores and spans ``[begin, end]``, each ``(n,)``."""
-
-    scores: Floats
-    begin: Instants
-    end: Instants
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Positions among the candidates, best first, and how many of them lie inside the window."""
-
-    positions: list[int]
-    inside: int
-    widened: bool
-
-
-def widened(window: Window) -> Window:
-    """The window with each bounded side moved out by the window's length, at least seven days."""
-    margin = LEAST_WIDENING
-    if window.start and window.end:
-        margin = max(window.end - window.start, LEAST_WIDENING)
-    start = window.start and shifted(window.start, -margin)
-    return Window(start, window.end and shifted(window.end, margin))
-
-
-def choose(candidates: Candidates, window: Window, k: int) -> Choice:
-    """The k best inside the window; where it holds fewer, the best of the widened one after them."""
-    if k <= 0:
-        return Choice([], 0, False)
-    # Among equals the newest goes first.
-    ranked = np.lexsort((-candidates.begin, -candidates.scores))
-    ranked = ranked[np.isfinite(candidates.scores[ranked])]
-    near = _overlap(candidates, window)
-    inside = ranked[near[ranked]][:k]
-    if window == Window() or len(inside) == k:
-        return Choice(inside.tolist(), len(inside), False)
-    around = _overlap(candidates, widened(window)) & ~near
-    outside = ranked[around[ranked]][: k - len(inside)]
-    return Choice([*inside.tolist(), *outside.tolist()], len(inside), True)
-
-
-def _overlap(candidates: Candidates, window: Window) -> NDArray[np.bool_]:
-    overlap = np.ones(len(candidates.scores), np.bool_)
-    if window.start:
-        overlap &= candidates.end >= microseconds(window.start)
-    if window.end:
-        overlap &= candidates.begin <= microseconds(window.end)
-    return overlap
 
 
 class Search:
@@ -112,19 +59,18 @@ class Search:
     def run(self) -> SearchResult:
         """Every kind in turn. What is shown as visual is not shown again as semantic."""
         request = self._request
-        semantic = self._memories(MemoryKind.SEMANTIC, include_ended=True)
-        scores = self._memory_scores(MemoryKind.SEMANTIC, semantic)
-        visual = self._visual(semantic, scores)
+        memories = self._memories(MemoryKind.SEMANTIC, include_ended=True)
+        candidates = self._candidates(MemoryKind.SEMANTIC, memories)
+        visual = self._visual(memories, candidates)
         shown = {hit.item.id for hit in visual}
-        rest = [number for number, memory in enumerate(semantic) if memory.id not in shown]
-        episodic_memories = self._memories(MemoryKind.EPISODIC)
-        episodic_scores = self._memory_scores(MemoryKind.EPISODIC, episodic_memories)
-        episodic = self._choose("episodic", episodic_memories, episodic_scores, request.k_episodic)
+        rest = [number for number, memory in enumerate(memories) if memory.id not in shown]
+        unseen = [memories[number] for number in rest]
+        episodes = self._memories(MemoryKind.EPISODIC)
+        of_episodes = self._candidates(MemoryKind.EPISODIC, episodes)
+        episodic = self._choose("episodic", episodes, of_episodes, request.k_episodic)
         return SearchResult(
-            semantic=_in_order(
-                self._choose("semantic", [semantic[i] for i in rest], scores[rest], request.k_semantic)
-            ),
-            episodic=_in_order([*episodic, *self._linked(episodic, episodic_memories, episodic_scores)]),
+            semantic=_in_order(self._choose("semantic", unseen, candidates.only(rest), request.k_semantic)),
+            episodic=_in_order([*episodic, *self._linked(episodic, episodes, of_episodes)]),
             procedural=_in_order(self._procedural()),
             visual=_in_order(visual),
             turns=_in_order(self._turns(episodic)),
@@ -137,18 +83,17 @@ class Search:
         memories = self._working_set.memories(kind, self._request.as_of, include_ended=include_ended)
         return [memory for memory in memories if memory.id not in self._request.exclude]
 
-    def _memory_scores(self, kind: MemoryKind, memories: Sequence[AnyMemory]) -> Floats:
+    def _candidates(self, kind: MemoryKind, memories: Sequence[AnyMemory]) -> Candidates:
         corpus = self._index.memories[kind].corpus
-        positions = self._index.entries(memories)[:, 0]
+        positions, begin, end = self._index.entries(memories).T
         mask = np.zeros(len(corpus), np.bool_)
         mask[positions] = True
-        scores = _rounded(
-            ranked(corpus, self._views, mask, self._known_texts(kind), kind="memories")[positions]
-        )
+        found = ranked(corpus, self._views, mask, self._known_texts(kind), kind="memories")
+        scores = _rounded(found.scores[positions])
         if self._request.window == Window():
             ended = np.array([memory.valid_to is not None for memory in memories], np.bool_)
             scores[ended] -= SUPERSEDED_PENALTY
-        return scores
+        return Candidates(scores, begin, end, positions, Content(corpus.vectors.array, found.facets))
 
     def _known_texts(self, kind: MemoryKind) -> NDArray[np.bool_] | None:
         if self._request.as_of is None:
@@ -163,25 +108,25 @@ class Search:
         self,
         kind: Literal["semantic", "episodic", "visual"],
         memories: Sequence[AnyMemory],
-        scores: Floats,
+        candidates: Candidates,
         k: int,
     ) -> list[Hit]:
         """Hits, best first."""
-        _, begin, end = self._index.entries(memories).T
-        choice = choose(Candidates(scores, begin, end), self._request.window, k)
+        choice = choose(candidates, self._request.window, k)
         if choice.widened:
             self._widened.append(kind)
         return [
-            Hit(memories[position], kind, float(scores[position]), rank >= choice.inside)
+            Hit(memories[position], kind, float(candidates.scores[position]), rank >= choice.inside)
             for rank, position in enumerate(choice.positions)
         ]
 
-    def _linked(self, found: Sequence[Hit], episodes: Sequence[AnyMemory], scores: Floats) -> list[Hit]:
+    def _linked(
+        self, found: Sequence[Hit], episodes: Sequence[AnyMemory], candidates: Candidates
+    ) -> list[Hit]:
         """The strongest related episode of each find, best find first, from where finds may come from."""
-        _, begin, end = self._index.entries(episodes).T
-        candidates, window = Candidates(scores, begin, end), self._request.window
-        inside = _overlap(candidates, window)
-        near = _overlap(candidates, widened(window)) if "episodic" in self._widened else inside
+        window = self._request.window
+        inside = candidates.overlap(window)
+        near = candidates.overlap(widened(window)) if "episodic" in self._widened else inside
         positions = {episodes[i].id: i for i in np.flatnonzero(near).tolist()}
         for hit in found:
             del positions[hit.item.id]
@@ -190,29 +135,30 @@ class Search:
             for link in self._working_set.links(hit.item.id, self._request.as_of):
                 i = positions.pop(link.other_end(hit.item.id), None)
                 if i is not None:
-                    linked.append(Hit(episodes[i], "episodic", float(scores[i]), not inside[i], link))
+                    score = float(candidates.scores[i])
+                    linked.append(Hit(episodes[i], "episodic", score, not inside[i], link))
                     break
         return linked[: max(self._request.k_linked, 0)]
 
     def _procedural(self) -> list[Hit]:
         """Goals and habits hold whenever they were learned, so no window applies."""
         memories = self._memories(MemoryKind.PROCEDURAL)
-        scores = self._memory_scores(MemoryKind.PROCEDURAL, memories)
+        scores = self._candidates(MemoryKind.PROCEDURAL, memories).scores
         best = np.argsort(-scores, kind="stable")[: max(self._request.k_procedural, 0)]
         return [Hit(memories[i], "procedural", float(scores[i])) for i in best.tolist()]
 
-    def _visual(self, semantic: Sequence[AnyMemory], scores: Floats) -> list[Hit]:
+    def _visual(self, semantic: Sequence[AnyMemory], candidates: Candidates) -> list[Hit]:
         """Memories with images: those that an image of the query matches, then those that words do."""
         numbers = [number for number, memory in enumerate(semantic) if images_of(memory)]
-        memories = [semantic[number] for number in numbers]
-        scores = np.where(scores[numbers] >= RELATED, scores[numbers], np.float32(-np.inf))
+        memories, candidates = [semantic[number] for number in numbers], candidates.only(numbers)
+        scores = np.where(candidates.scores >= RELATED, candidates.scores, np.float32(-np.inf))
         for number, memory in enumerate(memories):
             stored = self._index.image_vectors(images_of(memory))
             if self._images is not None and stored is not None:
                 nearest = float((self._images @ stored.T).max())
                 if nearest >= self._threshold:
                     scores[number] = IMAGE_MATCH + nearest
-        return self._choose("visual", memories, scores, self._request.k_visual)
+        return self._choose("visual", memories, replace(candidates, scores=scores), self._request.k_visual)
 
     # turns
 
@@ -221,13 +167,13 @@ class Search:
         if self._cold and len(self._working_set.cold):
             return self._turns_with_cold(self._cold, episodes)
         request = self._request
-        eligible, scores = self._turn_scores()
+        eligible, candidates = self._turn_candidates()
+        scores = candidates.scores
         hits = self._episode_turns(episodes, eligible, scores)
         for hit in hits:
             assert isinstance(hit.item, Turn)
             scores[self._working_set.position(hit.item)] = -np.inf
-        times = self._index.turn_arrays()[1]
-        choice = choose(Candidates(scores, times, times), request.window, request.k_turns)
+        choice = choose(candidates, request.window, request.k_turns)
         if choice.widened:
             self._widened.append("turn")
         for rank, position in enumerate(choice.positions):
@@ -237,28 +183,33 @@ class Search:
 
     def _turns_with_cold(self, cold: ColdSearch, episodes: Sequence[Hit]) -> list[Hit]:
         """The same over the best of the turns in memory and the nearest of the others."""
-        around, scores = widened(self._request.window), self._turn_scores()[1]
+        around, scores = widened(self._request.window), self._turn_candidates()[1].scores
         found = cold.gathered(self._working_set, self._index, self._request, around, episodes, scores)
         search = Search(*found, self._request, self._views, None, self._threshold)
         hits = search._turns(episodes)
         self._widened += search._widened
         return hits
 
-    def _turn_scores(self) -> tuple[NDArray[np.bool_], Floats]:
-        """Which turns may be shown, and each turn's score: the better one of its two texts."""
+    def _turn_candidates(self) -> tuple[NDArray[np.bool_], Candidates]:
+        """Which turns may be shown, and all turns, each by the better one of its two texts."""
         turns, request = self._working_set.turns, self._request
         known = np.ones(len(turns), np.bool_)
         if request.as_of:
             known[:] = [event_known(turn, request.as_of) for turn in turns]
         eligible = known.copy()
         eligible[self._working_set.positions_of(request.exclude)] = False
-        turn_of_text = self._index.turn_arrays()[0]
+        turn_of_text, times = self._index.turn_arrays()
         statistics = known[turn_of_text] if request.as_of else None
         corpus = self._index.turns.corpus
-        of_texts = _rounded(ranked(corpus, self._views, eligible[turn_of_text], statistics))
+        found = ranked(corpus, self._views, eligible[turn_of_text], statistics)
+        of_texts = _rounded(found.scores)
         scores = np.full(len(turns), -np.inf, np.float32)
         np.maximum.at(scores, turn_of_text, of_texts)
-        return eligible, scores
+        texts = np.zeros(len(turns), np.int64)
+        better = np.flatnonzero(of_texts == scores[turn_of_text])
+        texts[turn_of_text[better]] = better
+        content = Content(corpus.vectors.array, found.facets)
+        return eligible, Candidates(scores, times, times, texts, content)
 
     def _episode_turns(
         self, episodes: Sequence[Hit], eligible: NDArray[np.bool_], scores: Floats
