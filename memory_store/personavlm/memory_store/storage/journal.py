@@ -2,15 +2,20 @@
 
 WAL mode with ``synchronous=FULL``: a transaction is on the disk when it returns, and of a torn tail
 everything up to the last whole transaction is read. One connection does all the work, checkpoints
-included: two that raced could lose the log in SQLite before 3.51.3. It keeps the file to itself.
+included: two that raced could lose the log in SQLite before 3.51.3. It keeps the file to itself, by locks
+that the kernel drops as soon as the process closes any descriptor of the file
+(https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_):
+whoever wants to read the file asks ``bytes_of_open``.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
+from weakref import WeakValueDictionary
 
 from personavlm.memory_store.errors import DamagedError, InUseError, StorageError
 
@@ -53,14 +58,19 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
         self._lock = Lock()
+        self._file: BinaryIO = path.open("rb", buffering=0)  # to read by; closed after the connection
+        self._identity = _identity(os.fstat(self._file.fileno()))
+        _opened[self._identity] = self
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or create the journal; of a torn tail, what was whole is kept.
 
-        InUseError where another process has it open, DamagedError where it is no journal any more,
+        InUseError where this or another process has it open, DamagedError where it is no journal any more,
         StorageError where the disk fails.
         """
+        if _opened_here(path):
+            raise InUseError(f"this process has {path} open")
         _require_database(path)
         try:
             return cls(_connect(path), path)
@@ -112,10 +122,18 @@ class Journal:
         if busy:
             raise StorageError(f"the log of {self._path} is being read by another program")
 
+    def file_bytes(self) -> bytes:
+        """Every byte of the main file, those of free pages too. Not of the log, which has no locks."""
+        with self._lock:
+            self._file.seek(0)
+            return self._file.read()
+
     def close(self) -> None:
         """Let another process open it. What is in it stays."""
         with self._lock:
+            _opened.pop(self._identity, None)
             self._connection.close()
+            self._file.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -135,6 +153,27 @@ class Journal:
             yield
         except sqlite3.Error as error:
             raise StorageError(f"{self._path} cannot be written: {error}") from error
+
+
+_opened: WeakValueDictionary[tuple[int, int], Journal] = WeakValueDictionary()
+"""Journals that this process has open, by their files: a lock is a file's, whatever its path."""
+
+
+def bytes_of_open(path: Path) -> bytes | None:
+    """``Journal.file_bytes`` of the journal that this process has open there; None for any other file."""
+    journal = _opened_here(path)
+    return journal.file_bytes() if journal else None
+
+
+def _opened_here(path: Path) -> Journal | None:
+    try:
+        return _opened.get(_identity(path.stat()))
+    except FileNotFoundError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _require_database(path: Path) -> None:
