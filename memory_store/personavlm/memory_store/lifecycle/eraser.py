@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 
@@ -23,13 +23,15 @@ from personavlm.memory_store.lifecycle.erasure import (
 from personavlm.memory_store.lifecycle.words import needles_of, said
 from personavlm.memory_store.queries import Window
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.storage.byte_search import Searched, search_bytes
+from personavlm.memory_store.storage.byte_search import Searched, data_files, hides_rows, search_bytes
+from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.shard import Shard
 from personavlm.memory_store.storage.table_repair import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
 PLANS, DONE, RECEIPTS = "erasures", "erased", "receipts"
+ATTEMPTS = 3  # each failed one means that maintenance replaced files in a table between two looks
 
 
 class Eraser:
@@ -167,11 +169,16 @@ class Eraser:
     def _finish(self, plan: Plan) -> Receipt:
         self._shard.writer.flush()
         needles = needles_of(self._shard, plan.conditions)
-        conditions = {name: for_table(plan.conditions, name) for name in self._shard.tables}
-        rows = self._shard.purge({name: each for name, each in conditions.items() if each})
+        before = {}
+        for name, table in self._shard.tables.items():
+            with table.kept():
+                before[name], _ = data_files(self._shard.objects, name)
+        rows = self._purge(plan)
         images = self._erase_images(plan)
         self._forget(plan)
-        searched = self._verify(plan, needles)
+        self._require_no_rows(plan)
+        self._require_no_old_files(plan, before)
+        searched = self._require_no_bytes(plan, needles)
         receipt = Receipt(
             **plan.model_dump(include={"id", "scope", "tenant", "user", "detail", "requested_at"}),
             finished_at=self._clock(),
@@ -185,6 +192,14 @@ class Eraser:
             self._shard.objects.put(f"{DONE}/{plan.id}.json", plan.model_dump_json().encode())
         self.drop(plan)
         return receipt
+
+    def _purge(self, plan: Plan) -> dict[str, int]:
+        conditions = {name: for_table(plan.conditions, name) for name in self._shard.tables}
+        rows = self._shard.purge({name: each for name, each in conditions.items() if each})
+        for name, table in self._shard.tables.items():
+            if hides_rows(self._shard.objects, name):  # since an attempt was cut off: no condition finds them
+                table.rewrite()
+        return rows
 
     def _erase_images(self, plan: Plan) -> int:
         """How many. A tenant's go by their folder: who has rows left says nothing of who had images."""
@@ -216,12 +231,31 @@ class Eraser:
             elif not plan.owners:
                 self._shard.relearn(user)
 
-    def _verify(self, plan: Plan, needles: tuple[bytes, ...]) -> Searched:
-        """Look again, in rows and in bytes. DamagedError where something is left: nothing is confirmed."""
+    def _require_no_rows(self, plan: Plan) -> None:
         for name, table in self._shard.tables.items():
             condition = for_table(plan.conditions, name)
             if condition and table.count(condition):
                 raise DamagedError(f"erasure {plan.id}: the table {name} still holds rows")
+
+    def _require_no_old_files(self, plan: Plan, before: Mapping[str, frozenset[str]]) -> None:
+        """No data file may be left but those of the newest versions, whose rows were looked at.
+
+        In a bucket only those that were of a version ``before`` must be gone: another may be that of a writer
+        which is about to commit it.
+        """
+        bucket = not isinstance(self._shard.objects, LocalObjects)
+        for name, table in self._shard.tables.items():
+            for _ in range(ATTEMPTS):
+                with table.kept(), self._shard.writer.settled():
+                    _, others = data_files(self._shard.objects, name)
+                left = others & before[name] if bucket else others
+                if not left:
+                    break
+                table.forget_versions()
+            else:
+                raise DamagedError(f"erasure {plan.id}: no version has {', '.join(sorted(left))}")
+
+    def _require_no_bytes(self, plan: Plan, needles: tuple[bytes, ...]) -> Searched:
         searched = search_bytes(self._shard.objects, needles)
         if searched.found:  # somebody else may have said the same words: those may stay
             own = [needle for needle in needles if not said(self._shard, needle)]

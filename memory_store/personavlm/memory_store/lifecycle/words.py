@@ -1,5 +1,6 @@
 """Words of what is erased, to look for in the files afterwards, and whether somebody else said them too."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
@@ -18,18 +19,30 @@ SEARCHED = (
     ("procedural", "text"),
 )
 NEEDLES, SHORTEST, LONGEST = 32, 24, 80
+_ESCAPED = re.compile(r'["\\\x00-\x1f]+')  # stand otherwise in the journal, which holds JSON
 
 
 def needles_of(shard: Shard, conditions: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Some texts of what goes by these conditions: to look for ids alone would prove little."""
-    texts: set[str] = set()
+    """Passages from texts of what goes by these conditions: to look for ids alone would prove little.
+
+    They are spread over the time of writing, as a file may be left that holds only some of it.
+    """
+    passages: dict[str, int] = {}
     for name, column in SEARCHED:
         condition = for_table(conditions, name)
         if condition:
-            rows = shard.tables[name].find(condition, [column])
-            texts.update(text for text in rows[column].to_pylist() if text and len(text) >= SHORTEST)
-    longest = sorted(texts, key=len, reverse=True)[:NEEDLES]
-    return tuple(text.encode()[:LONGEST] for text in longest)
+            rows = shard.tables[name].find(condition, [column, "seq"])
+            texts = zip(rows[column].to_pylist(), rows["seq"].to_pylist(), strict=True)
+            passages.update((_passage(text), seq) for text, seq in texts if text)
+    written = sorted(text for text in passages if len(text) >= SHORTEST)
+    written.sort(key=passages.__getitem__)
+    apart = -(-len(written) // NEEDLES) or 1
+    return tuple(text.encode()[:LONGEST] for text in written[::apart])
+
+
+def _passage(text: str) -> str:
+    """The longest part of a text that the journal and the tables hold as the same bytes."""
+    return max(_ESCAPED.split(text), key=len)
 
 
 def said(shard: Shard, needle: bytes) -> bool:
