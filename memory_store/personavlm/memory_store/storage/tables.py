@@ -3,6 +3,11 @@
 Column names are the records' field names. Every row also says whose it is (``uid`` joins tenant and user
 for filters, both stand beside it) and who wrote it when: ``epoch`` numbers the shard's writers, ``seq`` its
 writes; all rows of one write share a ``seq``. ``sealed`` holds the encrypted content of a row, if it is.
+
+What users and assistants said, and what was remembered of it, stands in the files byte for byte, so that a
+search can tell whether an erasure left any of it: without ``_AS_WRITTEN`` LanceDB compresses all but small
+tables. A table that an earlier version of this program made goes on as it was: in a bucket for good, in a
+folder until all its rows are written anew (``LanceTable.rewrite``), which every erasure from it does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,16 +40,22 @@ Record = Turn | AnyMemory | Profile | EpisodeLink | Progress
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 _TIME = pa.timestamp("us", tz="UTC")
-_STRINGS = pa.list_(pa.string())
+_AS_WRITTEN = {
+    "lance-encoding:compression": "none",  # FSST among others
+    "lance-encoding:dict-values-compression": "none",  # of a column with many equal texts; LZ4 otherwise
+}
+_SAID = frozenset(("user_text", "assistant_text", "thinking", "text", "reason", "key"))
+_IDS = pa.list_(pa.string())
+_TEXTS = pa.list_(pa.field("item", pa.string(), metadata=_AS_WRITTEN))
 _IMAGES = pa.list_(
     pa.struct(
-        {
-            "sha256": pa.string(),
-            "media_type": pa.string(),
-            "width": pa.int32(),
-            "height": pa.int32(),
-            "caption": pa.string(),
-        }
+        [
+            pa.field("sha256", pa.string()),
+            pa.field("media_type", pa.string()),
+            pa.field("width", pa.int32()),
+            pa.field("height", pa.int32()),
+            pa.field("caption", pa.string(), metadata=_AS_WRITTEN),
+        ]
     )
 )
 _OWNER = {
@@ -67,12 +78,22 @@ _MEMORY = {
     "valid_to": _TIME,
     "superseded_by": pa.string(),
     "deleted": pa.bool_(),
-    "evidence": _STRINGS,
+    "evidence": _IDS,
     "reason": pa.string(),
     "source": pa.string(),
 }
 
-TURNS = pa.schema(
+
+def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field(name, type_, metadata=_AS_WRITTEN if name in _SAID else None)
+            for name, type_ in columns.items()
+        ]
+    )
+
+
+TURNS = _schema(
     {
         **_OWNER,
         "id": pa.string(),
@@ -90,14 +111,10 @@ TURNS = pa.schema(
     }
 )
 MEMORIES: dict[str, pa.Schema] = {
-    MemoryKind.CORE: pa.schema({**_MEMORY, "block": pa.string(), "key": pa.string()}),
-    MemoryKind.SEMANTIC: pa.schema(
-        {**_MEMORY, "category": pa.string(), "keywords": _STRINGS, "images": _IMAGES}
-    ),
-    MemoryKind.EPISODIC: pa.schema(
-        {**_MEMORY, "keywords": _STRINGS, "session": pa.string(), "end_time": _TIME}
-    ),
-    MemoryKind.PROCEDURAL: pa.schema({**_MEMORY, "key": pa.string()}),
+    MemoryKind.CORE: _schema({**_MEMORY, "block": pa.string(), "key": pa.string()}),
+    MemoryKind.SEMANTIC: _schema({**_MEMORY, "category": pa.string(), "keywords": _TEXTS, "images": _IMAGES}),
+    MemoryKind.EPISODIC: _schema({**_MEMORY, "keywords": _TEXTS, "session": pa.string(), "end_time": _TIME}),
+    MemoryKind.PROCEDURAL: _schema({**_MEMORY, "key": pa.string()}),
 }
 PROFILE = pa.schema(
     {
@@ -108,7 +125,7 @@ PROFILE = pa.schema(
         "cause": pa.string(),
         "inferred": pa.list_(pa.int8()),
         "smoothing": pa.float64(),
-        "evidence": _STRINGS,
+        "evidence": _IDS,
         "source": pa.string(),
         "event_time": _TIME,
         "recorded_at": _TIME,
@@ -124,7 +141,7 @@ LINKS = pa.schema(
         **_OWNER,
         "episode": pa.string(),
         "related": pa.string(),
-        "shared": _STRINGS,
+        "shared": _TEXTS,
         "score": pa.float64(),
         "source": pa.string(),
         "event_time": _TIME,
