@@ -26,7 +26,7 @@ from tests.benchmarks.report import REPEATS, Report, arguments
 CLIENTS = (1, 8, 64)
 SECONDS = 1.5
 LONE_ADDS = 1_000
-DROP_EVERY = 4_000  # rows after which each side deletes them, as a drain does
+DROP_EVERY = 8_000  # rows after which each side deletes them, as a drain does
 PAYLOAD = bytes(range(256)) * 2 + b"x" * 88
 JOURNAL, SINGLE, BARE = "group commit, journal", "one INSERT a transaction", "bare group in SQLite"
 TABLE = 'CREATE TABLE entries (seq INTEGER PRIMARY KEY, "table" TEXT, uid TEXT, payload BLOB)'

@@ -88,10 +88,12 @@ def test_kills_lose_nothing_that_was_acknowledged_and_double_nothing(seed: int, 
             check(entries, acknowledged, dropped)
             if life % 3 == 2:
                 cut = chance.choice(entries).seq
-                for entry in entries:
-                    if entry.seq <= cut:
-                        dropped[entry.uid] = int(entry.payload.split()[0])
                 journal.drop_through(cut)
+                left = list(journal.entries())
+                gone, kept = entries[: len(entries) - len(left)], entries[len(entries) - len(left) :]
+                assert left == kept
+                assert all(entry.seq <= cut for entry in gone)
+                dropped |= {entry.uid: int(entry.payload.split()[0]) for entry in gone}
     assert sum(acknowledged.values()) > 100 * ROUNDS
 
 

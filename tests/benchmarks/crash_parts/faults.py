@@ -7,13 +7,13 @@ told of it, and table files of rows that the journal still has.
 import json
 import random
 import shutil
-import sqlite3
 import struct
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from personavlm.memory_store.storage.journal import Journal
 from personavlm.memory_store.storage.lance import connect
 from personavlm.memory_store.storage.tables import RECORDS
 from personavlm.memory_store.storage.writes import Write, table_of
@@ -50,11 +50,8 @@ def entries(folder: Path, log: bytes) -> dict[int, tuple[str, bytes]]:
     with tempfile.TemporaryDirectory() as name:
         shutil.copy(folder / _JOURNAL, name)
         Path(name, _LOG).write_bytes(log)
-        with closing(sqlite3.connect(Path(name, _JOURNAL))) as connection:
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
-                return {}
-            rows = connection.execute('SELECT seq, "table", payload FROM entries')
-            return {seq: (table, payload) for seq, table, payload in rows}
+        with closing(Journal.open(Path(name, _JOURNAL))) as journal:
+            return {entry.seq: (entry.table, entry.payload) for entry in journal.entries()}
 
 
 def tear_log(folder: Path, ledger: Ledger, chance: random.Random) -> bool:

@@ -52,20 +52,20 @@ def history(folder: Path, *, before: int, drops: bool) -> History:
     path = folder / "journal.sqlite"
     with closing(Journal.open(path)) as journal:
         states: list[list[Entry]] = [[], []]  # without and with a table
-        seq = 0
+        seq, before_last = 0, 0
         while seq * 100_000 < before:
             seq += 1
             journal.append([entry(seq, size=100_000)])
             states.append([*states[-1], entry(seq, size=100_000)])
         for number in range(40):
             if drops and number % 5 == 4:
-                journal.drop_through(seq - 3)
-                states.append([kept for kept in states[-1] if kept.seq > seq - 3])
+                journal.drop_through(before_last)
+                states.append([kept for kept in states[-1] if kept.seq > before_last])
             else:
                 new = [
                     entry(seq + place, size=37 * place * number % 5_000) for place in range(1, number % 4 + 2)
                 ]
-                seq += len(new)
+                seq, before_last = seq + len(new), seq
                 journal.append(new)
                 states.append(states[-1] + new)
         return History(copy(path, folder / "copy"), states)
@@ -169,7 +169,7 @@ def test_a_main_file_with_spoilt_pages_is_refused(crashed: Path) -> None:
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE entries (name TEXT)")
+        connection.execute("CREATE TABLE groups (name TEXT)")
     with pytest.raises(DamagedError, match=str(path)):
         Journal.open(path)
 

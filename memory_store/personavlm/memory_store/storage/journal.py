@@ -12,10 +12,14 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, NamedTuple, Self
 from weakref import WeakValueDictionary
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from personavlm.memory_store.errors import DamagedError, InUseError, StorageError
 
@@ -26,20 +30,13 @@ again: overwriting a log costs less than growing one, so only ``purge`` cuts it 
 _MAGIC = b"SQLite format 3\0"
 _SETTINGS = (
     "locking_mode=EXCLUSIVE",
-    "secure_delete=ON",  # what is dropped leaves few bytes in the file; ``purge`` takes the rest
+    "secure_delete=FAST",  # ON writes freed pages once more while all wait; ``purge`` takes them all
     "temp_store=MEMORY",  # what ``purge`` copies goes into no other file
     "journal_mode=WAL",
     "synchronous=FULL",
     f"journal_size_limit={LOG_BYTES}",
 )
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, "table" TEXT, uid TEXT, payload BLOB) STRICT
-"""
-# An identical entry changes nothing; another one with its ``seq`` fails, as no row can have the seq NULL.
-_INSERT = """
-INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET seq = NULL
-WHERE ("table", uid, payload) IS NOT (excluded."table", excluded.uid, excluded.payload)
-"""
+_SCHEMA = "CREATE TABLE IF NOT EXISTS groups (last INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT"
 _DAMAGES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 
@@ -52,8 +49,15 @@ class Entry(NamedTuple):
     payload: bytes
 
 
+_contents = TypeAdapter(list[tuple[int, str, str, int]])  # of each entry its payload's length and the rest
+
+
 class Journal:
-    """Safe with threads: calls take turns."""
+    """Safe with threads: calls take turns.
+
+    Entries that are written together are one row: a row for each takes longer to write, and far longer to
+    drop while all writers wait.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
@@ -83,35 +87,48 @@ class Journal:
             raise StorageError(f"{path} cannot be opened: {error}") from error
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write the entries, all or none; they are on the disk on return. What is there already stays.
+        """Write a group, in order of ``seq`` and after all that is here; it is on the disk on return.
 
-        StorageError: a full disk, or another entry has the same ``seq``.
+        StorageError: a full disk, or a group that ends with the same ``seq`` is here.
         """
         with self._transaction() as connection:
-            connection.executemany(_INSERT, entries)
+            connection.execute("INSERT INTO groups VALUES (?, ?)", (entries[-1].seq, _packed(entries)))
 
     def entries(self) -> Iterator[Entry]:
         """Everything, in order. DamagedError."""
-        with self._lock:
-            try:
-                rows = self._connection.execute("SELECT * FROM entries ORDER BY seq").fetchall()
-            except sqlite3.DatabaseError as error:
-                raise _damaged(self._path, str(error)) from error
-        return (Entry(*row) for row in rows)
+        for group in self._groups("SELECT entries FROM groups ORDER BY last"):
+            yield from self._unpacked(group)
 
     def first_seq(self) -> int | None:
         """Where it begins; None where it is empty. DamagedError."""
+        for group in self._groups("SELECT entries FROM groups ORDER BY last LIMIT 1"):
+            return self._unpacked(group)[0].seq
+        return None
+
+    def _groups(self, query: str) -> list[bytes]:
         with self._lock:
             try:
-                (first,) = self._connection.execute("SELECT min(seq) FROM entries").fetchone()
+                return [group for (group,) in self._connection.execute(query)]
             except sqlite3.DatabaseError as error:
                 raise _damaged(self._path, str(error)) from error
-        return None if first is None else int(first)
+
+    def _unpacked(self, group: bytes) -> list[Entry]:
+        """DamagedError."""
+        head, _, payloads = group.partition(b"\n")
+        try:
+            contents = _contents.validate_json(head)
+        except ValidationError as error:
+            raise _damaged(self._path, str(error)) from error
+        ends = accumulate(length for *_, length in contents)
+        return [
+            Entry(seq, table, uid, payloads[end - length : end])
+            for (seq, table, uid, length), end in zip(contents, ends, strict=True)
+        ]
 
     def drop_through(self, seq: int) -> None:
-        """Forget the entries up to this one: the tables have them. StorageError."""
+        """Forget the groups that end by this entry: the tables have them. StorageError."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM entries WHERE seq <= ?", (seq,))
+            connection.execute("DELETE FROM groups WHERE last <= ?", (seq,))
 
     def purge(self) -> None:
         """Leave no byte of what was dropped in any file. StorageError."""
@@ -193,11 +210,17 @@ def _connect(path: Path) -> sqlite3.Connection:
         for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")
         connection.execute(_SCHEMA)
-        connection.execute('SELECT seq, "table", uid, payload FROM entries LIMIT 1').fetchall()
+        connection.execute("SELECT last, entries FROM groups LIMIT 1").fetchall()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _packed(entries: Sequence[Entry]) -> bytes:
+    """A line of JSON that says what is there, then the payloads."""
+    contents = [(seq, table, uid, len(payload)) for seq, table, uid, payload in entries]
+    return b"".join([to_json(contents), b"\n", *(entry.payload for entry in entries)])
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:

@@ -21,7 +21,7 @@ from personavlm.memory_store.storage.writes import Backlog, Write, table_of
 
 logger = logging.getLogger(__name__)
 
-DRAIN_ROWS = 4_000
+DRAIN_ROWS = 8_000
 DRAIN_AFTER_S = 1.0
 TAIL_ROWS = 50_000
 PATIENCE_S = 10.0
