@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
-import snowballstemmer
 from numpy.typing import NDArray
+from Stemmer import Stemmer
 
 from personavlm.memory_store.retrieval.arrays import Rows
 
@@ -48,7 +48,7 @@ length is held against a text only in part."""
 
 BUCKETS = 1 << 16
 
-_stemmer = snowballstemmer.stemmer("english")
+_stemmer = Stemmer("english")
 _stemmer_lock = threading.Lock()  # a stemmer keeps the word that it works on in itself
 
 

@@ -11,7 +11,7 @@ import re
 import threading
 from functools import lru_cache
 
-import snowballstemmer
+from Stemmer import Stemmer
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _LETTERS = rf"(?:(?![{_CJK}])[^\W_])+"
@@ -111,10 +111,10 @@ def sentences(text: str) -> tuple[str, ...]:
 _local = threading.local()
 
 
-def _stemmer() -> snowballstemmer.SnowballStemmer:
+def _stemmer() -> Stemmer:
     # A stemmer keeps the word that it works on in itself, so each thread has its own.
     if not hasattr(_local, "stemmer"):
-        _local.stemmer = snowballstemmer.stemmer("english")
+        _local.stemmer = Stemmer("english")
     return _local.stemmer
 
 
