@@ -7,6 +7,7 @@ from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors
 from personavlm.memory_store.errors import (
     BusyError,
     DamagedError,
+    ErasedError,
     InUseError,
     InvalidError,
     LostEpochError,
@@ -67,6 +68,7 @@ __all__ = [
     "Delete",
     "EpisodeLink",
     "EpisodicMemory",
+    "ErasedError",
     "Hit",
     "ImageEncoder",
     "ImageRef",

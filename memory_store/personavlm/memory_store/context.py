@@ -26,7 +26,12 @@ def estimate_tokens(turn: Turn) -> int:
 
 
 def context_of(
-    working_set: WorkingSet, now: datetime, gap: timedelta, token_budget: int, as_of: AsOf | None
+    working_set: WorkingSet,
+    now: datetime,
+    gap: timedelta,
+    token_budget: int,
+    as_of: AsOf | None,
+    last_erasure: int,
 ) -> Context:
     """Core memory, profile, and the newest turns of the open session that fit the budget.
 
@@ -46,6 +51,7 @@ def context_of(
         open_session=tuple(shown),
         omitted_turns=len(session) - len(shown),
         turn_count=working_set.turn_count(as_of),
+        last_erasure=last_erasure,
     )
 
 

@@ -10,6 +10,7 @@ StoreError
 ├── InUseError         another writer has the folder open
 ├── LostEpochError     this process is no longer the writer
 ├── MovedError         this shard is not the user's home any more
+├── ErasedError        the user was erased since the turn began
 └── BusyError          a bound was reached or a bucket moves: try again
 
 The errors of files by key stand with their protocol in ``storage/objects.py``.
@@ -54,6 +55,10 @@ class LostEpochError(StoreError):
 
 class MovedError(StoreError):
     """The user's home is another shard now."""
+
+
+class ErasedError(StoreError):
+    """The user or his tenant was erased while the reply was being written; its turn is not stored."""
 
 
 class BusyError(StoreError):

@@ -111,7 +111,8 @@ class Context:
 
     ``open_session``: turns of the session that ``now`` still belongs to, oldest first, as many of the
     newest as the token budget holds; ``omitted_turns`` of it stay reachable by search.
-    ``personality`` is ``None`` where the user withdrew consent.
+    ``personality`` is ``None`` where the user withdrew consent. ``last_erasure`` goes into the ``TurnDraft``
+    of the reply; it says nothing of the user.
     """
 
     core: tuple[CoreMemory, ...] = ()
@@ -119,6 +120,7 @@ class Context:
     open_session: tuple[Turn, ...] = ()
     omitted_turns: int = 0
     turn_count: int = 0
+    last_erasure: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ class TurnDraft:
 
     ``event_time`` ``None`` means now. ``client_id``, where given, makes the append idempotent: the same
     id again returns the stored turn. ``allow_past`` admits a turn older than the user's newest.
+    ``last_erasure`` is that of the ``Context`` from which the reply was written: where the user was erased
+    since, the turn is refused. ``None``: it was written from none.
     """
 
     user_text: str
@@ -90,6 +92,7 @@ class TurnDraft:
     client_id: str = ""
     utc_offset_minutes: int = 0
     allow_past: bool = False
+    last_erasure: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors
 from personavlm.memory_store.lifecycle.backup import Backups
 from personavlm.memory_store.lifecycle.eraser import Eraser
+from personavlm.memory_store.lifecycle.last_erasures import LastErasures
 from personavlm.memory_store.lifecycle.linker import Linker
 from personavlm.memory_store.lifecycle.retention import Expiry
 from personavlm.memory_store.lifecycle.stats import StoreStats
@@ -50,9 +51,9 @@ class MemoryStore(StoredTurns, StoredMemories):
     ) -> None:
         admission = Admission(at_home)
         cache = UserCache(shard.load, int(cache_mb * 2**20), admission.require, shard.directory.knows)
-        super().__init__(shard, cache, clock, session_gap)
+        super().__init__(shard, cache, clock, session_gap, LastErasures(shard.objects, clock))
         self._retriever = Retriever(shard, self._cache)
-        self.eraser = Eraser(shard, self._cache, admission, clock)
+        self.eraser = Eraser(shard, self._cache, admission, self.last_erasures, clock)
         self.transfer = Transfer(shard, self._cache, self.eraser, clock)
         self.backups = Backups(shard, clock)
         self.expiry = Expiry(shard, self.eraser, clock)

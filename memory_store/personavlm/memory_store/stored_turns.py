@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from personavlm.memory_store.cache import UserCache, UserState
 from personavlm.memory_store.context import context_of
 from personavlm.memory_store.errors import NotFoundError, StoreError
+from personavlm.memory_store.lifecycle.last_erasures import LastErasures
 from personavlm.memory_store.queries import AsOf, Context
 from personavlm.memory_store.records import (
     Turn,
@@ -36,10 +37,16 @@ class StoredTurns(StorePart):
     """Turns of all users, and the context of a first prompt."""
 
     def __init__(
-        self, shard: Shard, cache: UserCache, clock: Callable[[], datetime], session_gap: timedelta
+        self,
+        shard: Shard,
+        cache: UserCache,
+        clock: Callable[[], datetime],
+        session_gap: timedelta,
+        last_erasures: LastErasures,
     ) -> None:
         super().__init__(shard, cache, clock)
         self._session_gap = session_gap
+        self.last_erasures = last_erasures
         self._appends: GroupCommit[_Append] = GroupCommit(self._append_group)
 
     def append_turn(self, user: UserKey, draft: TurnDraft) -> Turn:
@@ -47,8 +54,9 @@ class StoredTurns(StorePart):
 
         A turn joins the session of the newest turn unless ``session_gap`` has passed since. One without
         an ``event_time`` happens now, never before the newest. OutOfOrderError for an ``event_time`` before
-        that without ``allow_past``; InvalidError for a turn without content or with an image that was
-        never stored; ValueError for a naive time.
+        that without ``allow_past``; ErasedError where the user was erased since the context was read;
+        InvalidError for a turn without content or with an image that was never stored; ValueError for a
+        naive time.
         """
         append = _Append(user, draft)
         self._appends.submit(append)
@@ -126,6 +134,7 @@ class StoredTurns(StorePart):
         """The turn that the draft became before, or is to become, and whether it is new."""
         if known := records.turn_of_client(draft.client_id):
             return known, False
+        self.last_erasures.require_none_since(user, draft.last_erasure)
         self._shard.media.require(user, draft.images)
         return turn_of(draft, records, uid_of(user), self._session_gap, now), True
 
@@ -156,4 +165,6 @@ class StoredTurns(StorePart):
         """Core memory, profile and the open session; tokens are estimated at four characters each."""
         now, as_of = utc(now), utc_as_of(as_of)
         with self._cache.hold(user) as state:
-            return context_of(state.records, now, self._session_gap, token_budget, as_of)
+            return context_of(
+                state.records, now, self._session_gap, token_budget, as_of, self.last_erasures.number
+            )

@@ -20,6 +20,7 @@ from personavlm.memory_store.lifecycle.erasure import (
     memory_conditions,
     range_conditions,
 )
+from personavlm.memory_store.lifecycle.last_erasures import LastErasures
 from personavlm.memory_store.lifecycle.words import needles_of, said
 from personavlm.memory_store.queries import Window
 from personavlm.memory_store.records import UserKey
@@ -42,9 +43,15 @@ class Eraser:
     """
 
     def __init__(
-        self, shard: Shard, cache: UserCache, admission: Admission, clock: Callable[[], datetime]
+        self,
+        shard: Shard,
+        cache: UserCache,
+        admission: Admission,
+        last_erasures: LastErasures,
+        clock: Callable[[], datetime],
     ) -> None:
         self._shard, self._cache, self._admission, self._clock = shard, cache, admission, clock
+        self._last_erasures = last_erasures
         self._failed: list[tuple[Plan, ExitStack]] = []
 
     def erase_user(self, user: UserKey, scope: Scope = "user") -> Receipt:
@@ -179,6 +186,8 @@ class Eraser:
         self._require_no_rows(plan)
         self._require_no_old_files(plan, before)
         searched = self._require_no_bytes(plan, needles)
+        if plan.whole and plan.scope != "move":
+            self._last_erasures.note([plan.tenant] if plan.scope == "tenant" else self._users(plan))
         receipt = Receipt(
             **plan.model_dump(include={"id", "scope", "tenant", "user", "detail", "requested_at"}),
             finished_at=self._clock(),
