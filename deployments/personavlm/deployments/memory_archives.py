@@ -27,9 +27,8 @@ class Archives:
 
     async def import_user(self, user: UserKey, archive: bytes, replace: bool) -> dict[str, int]:
         """Take in an archive as this user; how many rows of each table. `InvalidError` says what is wrong."""
-        if replace:
-            await self._queue.drop(user)
-        rows = await asyncio.to_thread(self._import, user, archive, replace)
+        async with self._queue.paused(user):
+            rows = await asyncio.to_thread(self._import, user, archive, replace)
         self._queue.notify(user)
         return rows
 

@@ -14,6 +14,7 @@ from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import LostEpochError, StoreError, UserKey, Window
 from personavlm.memory_store.lifecycle.backup import BackupManifest
 from personavlm.memory_store.lifecycle.erasure import Receipt
+from personavlm.memory_store.lifecycle.last_erasures import KnownErasures
 from personavlm.memory_store.lifecycle.retention import Retention
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.lifecycle.usage import Usage
@@ -111,16 +112,25 @@ class Keeping:
         """Store a user who is on the move to here."""
         await asyncio.to_thread(self._stores.take_in, shard, user, archive)
 
+    async def known_erasures(self, shard: int) -> KnownErasures:
+        """What a shard that users leave knows of erasures."""
+        return self._stores.shard(shard).last_erasures.known()
+
+    async def learn_erasures(self, shard: int, known: KnownErasures) -> None:
+        """What the shard knew from which users come."""
+        await asyncio.to_thread(self._stores.shard(shard).last_erasures.learn, known)
+
     async def let_go(self, shard: int, buckets: Collection[int]) -> None:
         """Drop what the shard has of buckets that left it."""
         await asyncio.to_thread(self._stores.let_go, shard, buckets)
 
-    # Erasure: what waits for the update stage of a user goes first, or it would write what was just erased.
+    # Erasure: the update stage of a user stops before it and does not begin until it is over, or it would
+    # write what was just erased.
 
     async def erase_user(self, user: UserKey) -> Receipt:
         """Everything of one user."""
-        await self._queue.drop(user)
-        return await asyncio.to_thread(self._erase_user, user)
+        async with self._queue.paused(user):
+            return await asyncio.to_thread(self._erase_user, user)
 
     def _erase_user(self, user: UserKey) -> Receipt:
         with self._stores.settled(user) as store:
@@ -128,8 +138,8 @@ class Keeping:
 
     async def erase_range(self, user: UserKey, window: Window) -> Receipt:
         """The turns of a window and what was learned from them."""
-        await self._queue.drop(user)
-        receipt = await asyncio.to_thread(self._erase_range, user, window)
+        async with self._queue.paused(user):
+            receipt = await asyncio.to_thread(self._erase_range, user, window)
         self._queue.notify(user)
         return receipt
 
@@ -147,10 +157,8 @@ class Keeping:
 
     async def erase_tenant(self, tenant: str) -> list[Receipt]:
         """Everything of a tenant in the shards here."""
-        for user in self._stores.users():
-            if user.tenant == tenant:
-                await self._queue.drop(user)
-        return await asyncio.to_thread(self._erase_tenant, tenant)
+        async with self._queue.paused(tenant):
+            return await asyncio.to_thread(self._erase_tenant, tenant)
 
     def _erase_tenant(self, tenant: str) -> list[Receipt]:
         with self._stores.all_settled() as stores:

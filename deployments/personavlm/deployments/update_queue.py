@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from personavlm.memory_store import UserKey
 from personavlm.platform.errors import EngineError
@@ -28,12 +30,30 @@ class UpdateQueue:
         self._slots = asyncio.Semaphore(MAX_USERS_AT_ONCE)
         self._again: set[UserKey] = set()
         self._workers: dict[UserKey, asyncio.Task[None]] = {}
+        self._paused: Counter[UserKey | str] = Counter()
 
     def notify(self, user: UserKey) -> None:
         """Something new is pending for this user."""
         self._again.add(user)
-        if user not in self._workers:
+        self._start(user)
+
+    def _start(self, user: UserKey) -> None:
+        if user not in self._workers and not (self._paused[user] or self._paused[user.tenant]):
             self._workers[user] = asyncio.create_task(self._drain(user))
+
+    @asynccontextmanager
+    async def paused(self, who: UserKey | str) -> AsyncIterator[None]:
+        """``drop`` a user, or all users of a tenant, and begin nothing of theirs until the block ends."""
+        self._paused[who] += 1
+        try:
+            for user in tuple(self._workers):
+                if who in (user, user.tenant):
+                    await self.drop(user)
+            yield
+        finally:
+            self._paused[who] -= 1
+            for user in tuple(self._again):
+                self._start(user)
 
     async def drop(self, user: UserKey) -> None:
         """Stop this user's work at once. What was pending stays pending in the store."""

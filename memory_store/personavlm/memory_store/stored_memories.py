@@ -111,13 +111,15 @@ class StoredMemories(StorePart):
 
         The same ``source``, unless empty, is stored once: again, it returns what was stored then. Inferred
         traits are not stored where the profile has changed since the ``version`` that they were blended
-        with: a reset, or consent withdrawn, outweighs them.
+        with: a reset, or consent withdrawn, outweighs them. Nor are they once their evidence was erased.
         """
         with self._cache.hold(user) as state:
             records = state.records
             if stored := records.profile_of_source(profile.source):
                 return stored
-            if profile.cause == "inferred" and profile.version != records.next_version - 1:
+            if profile.cause == "inferred" and not (
+                profile.version == records.next_version - 1 and all(map(records.turn, profile.evidence))
+            ):
                 return profile_of(records, None)
             profile = replace(
                 profile,

@@ -93,6 +93,35 @@ async def test_what_ends_the_work_reaches_who_waits_and_is_tried_again() -> None
     assert done == [USERS[0]]
 
 
+@pytest.mark.parametrize("who", [USERS[0], "t"])
+async def test_who_is_paused_is_stopped_and_begins_again_afterwards(who: UserKey | str) -> None:
+    started = asyncio.Queue[UserKey]()
+    ended: list[UserKey] = []
+
+    async def work(user: UserKey) -> None:
+        started.put_nowait(user)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(user)
+
+    queue, other = UpdateQueue(work), UserKey("another", "t")
+    queue.notify(USERS[0])
+    queue.notify(other)
+    assert {await started.get(), await started.get()} == {USERS[0], other}
+    async with queue.paused(who):
+        assert ended == [USERS[0]]
+        async with queue.paused(who):
+            queue.notify(USERS[0])
+            queue.notify(other)
+        await asyncio.sleep(0)
+        assert started.empty()
+    assert await started.get() == USERS[0]
+    assert ended == [USERS[0]]
+    for user in (USERS[0], other):
+        await queue.drop(user)
+
+
 async def test_courtesy_waits_for_quiet_but_not_for_ever() -> None:
     courtesy, clock = Courtesy(), asyncio.get_running_loop()
     started = clock.time()

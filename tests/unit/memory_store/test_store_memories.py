@@ -233,7 +233,7 @@ def test_a_source_is_needed(store: MemoryStore, user: UserKey) -> None:
 
 
 def test_profiles_are_numbered_and_stored_once(store: MemoryStore, user: UserKey) -> None:
-    start = store.profile(user)
+    start, turn = store.profile(user), store.append_turn(user, TurnDraft("hello", "ok"))
     assert (start.version, start.cause, start.traits) == (0, "start", (3.0,) * 5)
     draft = Profile(
         version=start.version,
@@ -241,8 +241,8 @@ def test_profiles_are_numbered_and_stored_once(store: MemoryStore, user: UserKey
         cause="inferred",
         inferred=(4, 3, 1, 3, 3),
         smoothing=0.5,
-        evidence=("t_x",),
-        source="turn:t_x",
+        evidence=(turn.id,),
+        source=f"turn:{turn.id}",
         event_time=day(1),
         recorded_at=day(9),
     )
@@ -262,6 +262,14 @@ def test_traits_blended_with_an_older_profile_are_not_stored(store: MemoryStore,
     assert store.save_profile(user, late) == reset
     assert store.profile_history(user) == (reset,)
     assert store.save_profile(user, replace(late, version=reset.version)).traits == (5.0,) * 5
+
+
+def test_traits_are_not_stored_once_their_evidence_is_erased(store: MemoryStore, user: UserKey) -> None:
+    before, turn = store.profile(user), store.append_turn(user, TurnDraft("hello", "ok"))
+    store.eraser.erase_user(user)
+    late = replace(before, cause="inferred", evidence=(turn.id,), source=f"turn:{turn.id}")
+    assert store.save_profile(user, late) == before
+    assert user not in store.users()
 
 
 def test_the_context_honours_withdrawn_consent(store: MemoryStore, user: UserKey) -> None:

@@ -102,6 +102,28 @@ async def test_a_close_during_a_run_holds_for_the_next(store: MemoryStore) -> No
     assert store.progress(USER) == Progress(turns=1, consolidated=1)
 
 
+async def test_a_close_before_an_erasure_closes_nothing_after_it(store: MemoryStore) -> None:
+    say(store, CONVERSATION[:3])
+    stage = stage_of(store, TaskEngine(RESPONDERS))
+    await stage.close_sessions(USER, START + 9 * HOUR)
+    store.eraser.erase_user(USER)
+    say(store, CONVERSATION[:1])
+    await stage.run(USER)
+    assert store.progress(USER) == Progress(turns=1, consolidated=0)
+
+
+async def test_what_a_run_learned_of_who_is_erased_meanwhile_is_dropped(store: MemoryStore) -> None:
+    say(store, CONVERSATION[2:3])
+    engine = WaitingEngine(RESPONDERS)
+    running = asyncio.create_task(stage_of(store, engine).run(USER))
+    await engine.asked.wait()
+    store.eraser.erase_user(USER)
+    engine.let_go.set()
+    await running
+    assert store.profile(USER).version == 0
+    assert store.memories(USER) == ()
+
+
 async def test_turns_imported_late_are_consolidated_by_sitting(store: MemoryStore) -> None:
     say(store, CONVERSATION)
     stage = stage_of(store, TaskEngine(RESPONDERS))

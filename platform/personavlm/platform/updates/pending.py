@@ -27,12 +27,13 @@ _SESSION_STEPS = (
 class PendingWork:
     """One pass over everything that one user's data is waiting for.
 
-    ``closed``: turns with an index below it belong to sessions that a caller closed.
+    ``closed``: id of the last turn of the sessions that a caller closed; one that was erased since closes
+    nothing.
     """
 
-    def __init__(self, asker: Asker, settings: UpdateSettings, user: UserKey, closed: int) -> None:
+    def __init__(self, asker: Asker, settings: UpdateSettings, user: UserKey, closed: str) -> None:
         self._asker, self._store, self._settings, self._user = asker, asker.store, settings, user
-        self._closed = closed
+        self._closed, self._closed_to = closed, -1
         self._progress = self._saved = Progress()
         self._turns: Turns = ()
         self._profiled: frozenset[str] = frozenset()
@@ -68,6 +69,7 @@ class PendingWork:
     def _load(self) -> None:
         self._progress = self._saved = self._store.progress(self._user)
         self._turns = self._store.turns(self._user, first_index=self._progress.consolidated)
+        self._closed_to = next((turn.index for turn in self._turns if turn.id == self._closed), -1)
         self._profiled = frozenset(profile.source for profile in self._store.profile_history(self._user))
         # Steps run in order: whatever lies before a turn that left a trace is done.
         for turn in reversed(self._turns):
@@ -127,7 +129,7 @@ class PendingWork:
 
     def _is_over(self, session: Turns, now: datetime) -> bool:
         last = session[-1]
-        return last.index < self._closed or idle_since_recorded(last, now, self._settings.session_gap)
+        return last.index <= self._closed_to or idle_since_recorded(last, now, self._settings.session_gap)
 
     async def _applied(self, kind: MemoryKind, source: str) -> bool:
         return await asyncio.to_thread(self._store.applied, self._user, kind, source)

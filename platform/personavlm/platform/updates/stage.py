@@ -44,7 +44,7 @@ class UpdateStage:
         self._clock = clock
         self._asker = Asker(store, engine, prompts or default_pack())
         self._locks: WeakValueDictionary[UserKey, asyncio.Lock] = WeakValueDictionary()
-        self._closed: dict[UserKey, int] = {}  # turns below this belong to sessions that a caller closed
+        self._closed: dict[UserKey, str] = {}  # last turn of the sessions that a caller closed
         self._due_at: dict[UserKey, datetime] = {}  # after a finished run: when there is work again
 
     async def run(self, user: UserKey) -> bool:
@@ -55,10 +55,11 @@ class UpdateStage:
         lock = self._locks.setdefault(user, asyncio.Lock())
         async with lock:
             self._due_at.pop(user, None)
-            pending = PendingWork(self._asker, self._settings, user, self._closed.get(user, 0))
+            closed = self._closed.get(user, "")
+            pending = PendingWork(self._asker, self._settings, user, closed)
             worked = await pending.finish(self._clock())
-            if self._closed.get(user, 0) <= pending.consolidated:
-                self._closed.pop(user, None)
+            if self._closed.get(user) == closed:  # else a caller closed more meanwhile
+                del self._closed[user]
             self._due_at[user] = pending.next_due()
             return worked
 
@@ -73,7 +74,7 @@ class UpdateStage:
         over = sessions[:-1]
         if sessions and over_by_event_time(sessions[-1][-1], now, gap):
             over.append(sessions[-1])
-            self._closed[user] = sessions[-1][-1].index + 1
+            self._closed[user] = sessions[-1][-1].id
         return list(dict.fromkeys(turns[0].session for turns in over))
 
     async def due(self, user: UserKey, now: datetime) -> bool:
