@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -21,7 +22,7 @@ import pytest
 
 from personavlm.deployments.memory_moves import STEP_USERS, InProcess, Mover, grouped
 from personavlm.deployments.store_root import open_stores, store_root
-from personavlm.memory_store import BusyError, MovedError, StoreError, TurnDraft, UserKey
+from personavlm.memory_store import BusyError, ErasedError, MovedError, StoreError, TurnDraft, UserKey
 from personavlm.memory_store.storage.layout import LayoutFile, bucket_of
 from personavlm.memory_store.storage.objects import ChangedError
 from personavlm.memory_store.stores import Stores
@@ -30,6 +31,7 @@ from tests.integration.conftest import Service
 from tests.unit.memory_store.encoders import WordEncoder
 
 USERS = [UserKey("tenant", f"user-{number}") for number in range(24)]
+STEPS = ("reload", "known_erasures", "learn_erasures", "users_in", "take_out", "take_in", "let_go")
 
 
 class Store:
@@ -92,6 +94,24 @@ def test_turns_of_many_threads_arrive_while_the_store_grows(store: Store) -> Non
     assert {layout.shard_of(user) for user in USERS} == {0, 1, 2}
 
 
+def test_who_was_erased_while_a_reply_was_written_is_refused_where_he_has_moved(store: Store) -> None:
+    """Whether anything of him was stored or not; and a move alone refuses nobody."""
+    for user in USERS[::2]:
+        store.append(user, "before")
+    contexts = {user: store.stores.of(user).context(user, datetime.now(UTC)) for user in USERS}
+    erased = USERS[::3]
+    for user in erased:
+        store.stores.of(user).eraser.erase_user(user)
+    layout = asyncio.run(store.mover().grow(3))
+    assert {layout.shard_of(user) for user in erased} == {0, 1, 2}
+    for user, context in contexts.items():
+        draft = TurnDraft("meanwhile", "ok", last_erasure=context.last_erasure)
+        with pytest.raises(ErasedError) if user in erased else nullcontext():
+            store.stores.of(user).append_turn(user, draft)
+        before = [] if user in erased else ["before"] * (user in USERS[::2]) + ["meanwhile"]
+        assert store.texts(user) == before
+
+
 class Broken(Exception):
     """The mover's process ends here."""
 
@@ -105,9 +125,7 @@ class Interrupted(InProcess):
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401
         found = super().__getattribute__(name)
-        return (
-            self._counted(found) if name in ("reload", "users_in", "take_out", "take_in", "let_go") else found
-        )
+        return self._counted(found) if name in STEPS else found
 
     def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*args: object) -> object:

@@ -48,7 +48,7 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(
-    responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 413, 502, 503, 504)}
+    responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 410, 413, 502, 503, 504)}
 )
 
 

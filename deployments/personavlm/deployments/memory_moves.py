@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from personavlm.deployments.memory_archives import Archives
@@ -140,6 +140,9 @@ class Mover:
                 await patiently(lambda: self._keepers.hand_over(user, old, new), WAITED_FOR, PATIENCE_S)
 
         for (old, new), buckets in _by_way(layout, step).items():
+            # Of users of whom nothing is stored as well: a reply to one may be in the making.
+            erasures = await self._ask(old, "known_erasures")
+            await self._ask(new, "learn_erasures", erasures)
             users: list[UserKey] = await self._ask(old, "users_in", buckets)
             await asyncio.gather(*(hand_over(user, old, new) for user in users))
 
@@ -164,8 +167,8 @@ class Mover:
             raise ChangedError("the service reads another map of buckets than this command")
         return layout
 
-    async def _ask(self, shard: int, method: str, buckets: Collection[int]) -> Any:  # noqa: ANN401
-        return await patiently(lambda: self._keepers.ask(shard, method, buckets), WAITED_FOR, PATIENCE_S)
+    async def _ask(self, shard: int, method: str, *args: object) -> Any:  # noqa: ANN401 - as that method returns
+        return await patiently(lambda: self._keepers.ask(shard, method, *args), WAITED_FOR, PATIENCE_S)
 
 
 def grouped(moves: Mapping[int, int], users: Mapping[int, int]) -> list[dict[int, int]]:

@@ -17,8 +17,10 @@ from personavlm.deployments.memory_pool import Home, MemoryPool
 from personavlm.memory_store import (
     BusyError,
     Context,
+    ErasedError,
     LostEpochError,
     MovedError,
+    NotFoundError,
     OutOfOrderError,
     SearchRequest,
     SearchResult,
@@ -32,6 +34,11 @@ from personavlm.platform.engines.build import build_engine
 from personavlm.platform.errors import EngineError, EngineTimeout
 
 log = logging.getLogger(__name__)
+ERASED = (
+    "the user's data were erased while the reply was being written; nothing of it is stored; "
+    "send the message again if it should be kept"
+)
+"""Its status is one after which no client sends the message again by itself: that one would be stored."""
 T = TypeVar("T")
 
 
@@ -80,6 +87,8 @@ class Policy:
             cause = getattr(error, "cause", error)  # Ray puts the remote traceback around its message
             message = f"{cause}; send turns in order, or set allow_past"
             yield Failure(message, 409, "metadata.event_time", "event_time_out_of_order")
+        except (ErasedError, NotFoundError):  # not found: an image that was there when the reply began
+            yield Failure(ERASED, 410, None, "user_erased")
         except EngineTimeout as error:
             log.warning("the language model took too long: %s", error)
             yield Failure("the language model took too long; try again", 504, None, "engine_timeout")
@@ -103,16 +112,17 @@ class Policy:
         async with aclosing(agent.run(message)) as events:  # a client that goes away stops the engine
             async for event in events:
                 if isinstance(event, Outcome):
-                    yield await self._finish(home, job, now, event, context_ms)
+                    draft = self._draft(job, now, context, event)
+                    yield await self._finish(home, job, draft, event, context_ms)
                 elif job.stream and not isinstance(event, StepTrace):
                     yield event
 
     async def _finish(
-        self, home: Home, job: ChatJob, now: datetime, outcome: Outcome, context_ms: float
+        self, home: Home, job: ChatJob, draft: TurnDraft, outcome: Outcome, context_ms: float
     ) -> Done:
         """Store the turn, wait until it is durable, and gather what the client asked to see."""
         started = perf_counter()
-        turn = await home.call("append_turn", self._draft(job, now, outcome)) if job.remember else None
+        turn = await home.call("append_turn", draft) if job.remember else None
         timings = {
             "context": context_ms,
             "engine": sum(step.engine_ms for step in outcome.steps),
@@ -133,7 +143,7 @@ class Policy:
             timings_ms=timings,
         )
 
-    def _draft(self, job: ChatJob, now: datetime, outcome: Outcome) -> TurnDraft:
+    def _draft(self, job: ChatJob, now: datetime, context: Context, outcome: Outcome) -> TurnDraft:
         offset = now.utcoffset()
         return TurnDraft(
             user_text=job.text,
@@ -145,6 +155,7 @@ class Policy:
             client_id=job.client_id,
             utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
             allow_past=job.allow_past,
+            last_erasure=context.last_erasure,
         )
 
 
