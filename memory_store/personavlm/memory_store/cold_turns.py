@@ -2,6 +2,7 @@
 
 The list takes about 500 bytes a turn and answers what can be asked without a text: whether a turn is there,
 which turn has a client's id, how many there were by some time. Whatever is shown is read when asked for.
+The first search adds what turns are found by: 8 bytes for each word, and the vectors in half precision.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,14 +17,21 @@ from numpy.typing import NDArray
 from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.queries import AsOf, Window
 from personavlm.memory_store.records import Turn
+from personavlm.memory_store.retrieval.lexical import TermTable
 from personavlm.memory_store.times import microseconds
 
 LISTED = ("id", "index", "session", "event_time", "recorded_at", "client_id")
 LISTED_BYTES = 500
 """What one turn takes in the list: its id and the client's, its numbers, the maps to it."""
 
+VECTORS_AT_ONCE = 4096
+"""Vectors that stand in memory in single precision while a search compares them."""
+
 Numbers = NDArray[np.int64]
+TermKeys = NDArray[np.uint32]
 Cosines = NDArray[np.float32]
+
+NO_TERMS: TermKeys = np.zeros(0, np.uint32)
 
 
 class ColdRows(Protocol):
@@ -31,6 +39,10 @@ class ColdRows(Protocol):
 
     def turns(self, indexes: Sequence[int]) -> list[Turn]:
         """Turns by index, in any order."""
+        ...
+
+    def terms(self, below: int) -> Iterator[tuple[str, TermKeys]]:
+        """Id and terms, by key, of each turn below an index, in any order; some may come twice."""
         ...
 
     def vectors(self) -> Iterator[tuple[list[str], list[str], Vectors]]:
@@ -45,9 +57,38 @@ class NoRows:
         """None."""
         return []
 
+    def terms(self, below: int) -> Iterator[tuple[str, TermKeys]]:
+        """None."""
+        return iter(())
+
     def vectors(self) -> Iterator[tuple[list[str], list[str], Vectors]]:
         """None."""
         return iter(())
+
+
+class _HeldVectors:
+    """Vectors in half precision: ``positions`` ``(n,)`` of their turns, ``halves`` ``(n, dim)``."""
+
+    def __init__(self, batches: Iterable[tuple[Numbers, Vectors]]) -> None:
+        """``batches`` are positions with vectors; of a position below 0 nothing is held."""
+        positions, halves = [np.zeros(0, np.int32)], list[NDArray[np.float16]]()
+        for places, vectors in batches:
+            own = places >= 0
+            positions.append(places[own].astype(np.int32))
+            halves.append(vectors[own].astype(np.float16))
+        self.positions = np.concatenate(positions)
+        self.halves = np.concatenate(halves) if halves else np.zeros((0, 0), np.float16)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken."""
+        return self.positions.nbytes + self.halves.nbytes
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int32], Vectors]]:
+        """Positions and vectors in single precision, some at a time."""
+        for first in range(0, len(self.positions), VECTORS_AT_ONCE):
+            block = slice(first, first + VECTORS_AT_ONCE)
+            yield self.positions[block], self.halves[block].astype(np.float32)
 
 
 class ColdTurns:
@@ -58,6 +99,8 @@ class ColdTurns:
         columns = {name: listed[name] if listed else pa.chunked_array([pa.array([])]) for name in LISTED}
         self._rows = rows or NoRows()
         self._bare: dict[str, None] | None = None
+        self._words: TermTable | None = None
+        self._vectors: _HeldVectors | None = None
         self._positions = {id: n for n, id in enumerate(columns["id"].to_pylist())}
         self.ids = tuple(self._positions)
         self._index = columns["index"].to_numpy().astype(np.int64)
@@ -75,8 +118,9 @@ class ColdTurns:
 
     @property
     def nbytes(self) -> int:
-        """About how much memory the list takes."""
-        return LISTED_BYTES * len(self)
+        """About how much memory is taken by the list, and by what searches have had loaded so far."""
+        loaded = (held.nbytes for held in (self._words, self._vectors) if held is not None)
+        return LISTED_BYTES * len(self) + sum(loaded)
 
     @property
     def next_index(self) -> int:
@@ -153,18 +197,36 @@ class ColdTurns:
         limit = max(limit, 0)
         return self.turns_at(ordered[max(len(ordered) - limit, 0) :] if newest_first else ordered[:limit])
 
+    # words
+
+    def words(self) -> TermTable:
+        """The terms of each turn, what both said together, by position. Read when first asked for."""
+        if self._words is None:
+            found = {self._positions[id]: keys for id, keys in self._rows.terms(self.next_index)}
+            words = TermTable()
+            for position in range(len(self)):
+                words.append(found.get(position, NO_TERMS))
+            self._words = words
+        return self._words
+
     # vectors
 
     def cosines(self, vectors: Sequence[Vectors]) -> Cosines:
         """``(n,)``: how near the nearer one of a turn's texts comes to the nearest of some unit vectors,
-        -inf for a turn without stored vectors. Reads all of them, in batches."""
+        -inf for a turn without stored vectors. Half precision: exact to about 0.0005. Read when first asked
+        for."""
         best = np.full(len(self), -np.inf, np.float32)
-        for ids, _, stored in self._rows.vectors() if vectors and len(self) else ():
-            positions = np.fromiter((self._positions.get(id, -1) for id in ids), np.int64, len(ids))
-            own = positions >= 0
+        if self._vectors is None:
+            stored = ((self._places(ids), found) for ids, _, found in self._rows.vectors())
+            self._vectors = _HeldVectors(stored if len(self) else ())
+        for positions, block in self._vectors.blocks():
             for vector in vectors:
-                np.maximum.at(best, positions[own], np.vecdot(stored[own], vector))
+                np.maximum.at(best, positions, np.vecdot(block, vector))
         return best
+
+    def _places(self, ids: Sequence[str]) -> Numbers:
+        """Positions of ids, -1 of those that are not cold turns'."""
+        return np.fromiter((self._positions.get(id, -1) for id in ids), np.int64, len(ids))
 
     def nearest(self, vector: Vectors, k: int) -> list[tuple[str, str, float]]:
         """Id, field and cosine of the k texts nearest to a unit vector, best first."""
@@ -186,6 +248,7 @@ class ColdTurns:
 
     def indexed(self, ids: Iterable[str]) -> None:
         """The vectors of these turns are stored now, as far as they have a text."""
+        self._vectors = None  # the next search reads them with the rest
         if self._bare is not None:
             for id in ids:
                 self._bare.pop(id, None)

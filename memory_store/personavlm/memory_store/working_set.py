@@ -67,7 +67,7 @@ class WorkingSet:
         self.progress = Progress()
         self.next_progress = 0
         self.next_memory = dict.fromkeys(MemoryKind, 0)
-        self.nbytes = self.cold.nbytes
+        self._own_bytes = 0
         self.versions_log: list[AnyMemory] = []  # of all memories, as they were taken in
         self._memories: dict[MemoryKind, dict[str, list[AnyMemory]]] = {kind: {} for kind in MemoryKind}
         self._kinds: dict[str, MemoryKind] = {}
@@ -79,6 +79,11 @@ class WorkingSet:
         self._links_of_source: dict[str, list[EpisodeLink]] = {}
         self._newest = self.cold.newest(None, None)
         self._last_recorded = self.cold.last_recorded or EPOCH
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        return self._own_bytes + self.cold.nbytes
 
     @property
     def next_index(self) -> int:
@@ -118,7 +123,7 @@ class WorkingSet:
         """Take in the next turn."""
         self._positions[turn.id] = len(self.turns)
         self.turns.append(turn)
-        self.nbytes += ROW_BYTES + len(turn.user_text) + len(turn.assistant_text) + len(turn.thinking)
+        self._own_bytes += ROW_BYTES + len(turn.user_text) + len(turn.assistant_text) + len(turn.thinking)
         if turn.client_id:
             self._turn_by_client_id[turn.client_id] = turn
         self._sessions.setdefault(turn.session, []).append(turn)
@@ -131,7 +136,7 @@ class WorkingSet:
         for row in rows:
             self._written.setdefault((kind, row["source"]), [])
             self.next_memory[kind] = max(self.next_memory[kind], row["sequence"] + 1)
-            self.nbytes += MARK_BYTES
+            self._own_bytes += MARK_BYTES
             if row["id"] != NO_MEMORY:
                 self._add_memory(record_of(_TYPES[kind], row))
 
@@ -141,12 +146,12 @@ class WorkingSet:
         for memory in versions:
             self._add_memory(memory)
         self.next_memory[kind] += max(len(versions), 1)
-        self.nbytes += MARK_BYTES
+        self._own_bytes += MARK_BYTES
 
     def add_profile(self, profile: Profile) -> None:
         """Take in the next version of the profile."""
         self.profiles.append(profile)
-        self.nbytes += ROW_BYTES
+        self._own_bytes += ROW_BYTES
         self._last_recorded = max(self._last_recorded, profile.recorded_at)
 
     def add_progress(self, progress: Progress) -> None:
@@ -159,7 +164,7 @@ class WorkingSet:
         for end in (link.episode, link.related):
             self._links.setdefault(end, []).append(link)
         self._links_of_source.setdefault(link.source, []).append(link)
-        self.nbytes += LINK_BYTES
+        self._own_bytes += LINK_BYTES
         self._last_recorded = max(self._last_recorded, link.recorded_at)
 
     def _add_memory(self, memory: AnyMemory) -> None:
@@ -167,7 +172,7 @@ class WorkingSet:
         self._kinds[memory.id] = memory.kind
         self.versions_log.append(memory)
         self._written[memory.kind, memory.source].append(memory)
-        self.nbytes += ROW_BYTES + len(memory.text) + len(memory.reason)
+        self._own_bytes += ROW_BYTES + len(memory.text) + len(memory.reason)
         self._last_recorded = max(self._last_recorded, memory.recorded_at)
 
     # reading

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -179,9 +180,14 @@ def test_a_cold_turn_is_evidence_and_an_unknown_one_is_not(store: MemoryStore) -
 
 def test_turns_that_went_cold_before_they_had_vectors_get_them(store: MemoryStore) -> None:
     turns = [say(store, USER, number, WORDS[number % 8]) for number in range(16)]
+    tea = WordEncoder().encode(["tea"])[0]
+    with store._cache.hold(USER) as state:
+        assert not np.isfinite(state.records.cold.cosines([tea])).any()
     store.index(USER)
     store.index(USER)
-    near = store.nearest(USER, WordEncoder().encode(["tea"])[0], 2)
+    with store._cache.hold(USER) as state:
+        assert np.isfinite(state.records.cold.cosines([tea])).all()
+    near = store.nearest(USER, tea, 2)
     assert {each.id for each in near} == {turns[0].id, turns[8].id}
     result = store.search(USER, SearchRequest("tea", k_turns=2))
     assert ids(result.turns) == [turns[0].id, turns[8].id]
@@ -190,9 +196,34 @@ def test_turns_that_went_cold_before_they_had_vectors_get_them(store: MemoryStor
 def test_cold_turns_are_erased(store: MemoryStore) -> None:
     turns = [say(store, USER, number, f"{WORDS[number % 8]} {number}") for number in range(12)]
     store.index(USER)
+    assert turns[0].id in ids(store.search(USER, SearchRequest("tea", k_turns=99)).turns)
     store.eraser.erase_range(USER, Window(day(0), day(3)))
     assert store.turns(USER) == tuple(turns[4:])
     assert say(store, USER, 20, "later").index == 12
     assert not set(ids(store.search(USER, SearchRequest("tea", k_turns=99)).turns)) & {
         turn.id for turn in turns[:4]
     }
+
+
+def test_half_precision_is_near_enough(store: MemoryStore) -> None:
+    for number in range(30):
+        say(store, USER, number, " ".join(WORDS[place % 8] for place in range(number, 2 * number + 1)))
+    store.index(USER)
+    vector = WordEncoder().encode(["tea and coffee in Oslo"])[0]
+    with store._cache.hold(USER) as state:
+        cold = state.records.cold
+        exact = {id: cosine for id, _, cosine in cold.nearest(vector, 99)}
+        assert cold.cosines([vector]) == pytest.approx([exact[id] for id in cold.ids], abs=5e-4)
+
+
+def test_what_a_search_holds_of_cold_turns_is_counted(store: MemoryStore) -> None:
+    for number in range(30):
+        say(store, USER, number, "three plain words", "two more")
+    store.index(USER)
+    _, listed = store._cache.size()
+    with store._cache.hold(USER) as state:
+        cold = state.records.cold
+        cold.cosines([np.ones(64, np.float32)])
+        cold.words()
+    vectors, words = 2 * 64 * 2, 5 * 8  # two texts of 64 numbers in two bytes each; five words
+    assert store._cache.size()[1] - listed >= len(cold) * (vectors + words)

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from personavlm.memory_store.cold_turns import LISTED, ColdTurns
+from personavlm.memory_store.cold_turns import LISTED, ColdTurns, TermKeys
 from personavlm.memory_store.encoder import Vectors
 from personavlm.memory_store.records import Turn
+from personavlm.memory_store.retrieval.index import texts_of
+from personavlm.memory_store.retrieval.lexical import term_keys, terms
 from personavlm.memory_store.storage.tables import record_of
 
 NAMED_AT_ONCE = 500
@@ -37,6 +39,13 @@ class UserColdRows:
             own = rows.filter(pc.is_in(rows["index"], wanted))
             found.update({row["index"]: record_of(Turn, row) for row in own.to_pylist()})
         return list(found.values())
+
+    def terms(self, below: int) -> Iterator[tuple[str, TermKeys]]:
+        """Id and terms, by key, of each turn below an index, in any order; some may come twice."""
+        for rows in self._scan((), f"`index` < {below}"):
+            for row in rows.filter(pc.less(rows["index"], below)).to_pylist():
+                turn = record_of(Turn, row)
+                yield turn.id, term_keys(terms("\n".join(texts_of([turn]).values())))
 
     def listed(self, first_hot: int) -> ColdTurns:
         """All turns below an index."""
