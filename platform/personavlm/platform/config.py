@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+
+from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig, Section
 
 DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
 
 
 class ConfigError(Exception):
     """The configuration file cannot be used; the message names the field and the problem."""
-
-
-class Section(BaseModel):
-    """A part of the configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RulesEngineConfig(Section):
-    """No language model: patterns. Needs nothing, promises little."""
-
-    kind: Literal["rules"] = "rules"
-
-
-class OpenAiEngineConfig(Section):
-    """Any server with an OpenAI-compatible chat endpoint."""
-
-    kind: Literal["openai"]
-    base_url: str
-    """For example http://localhost:8001/v1."""
-    model: str
-    """Name of the model at that server; also the name under which this service offers it."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the server's key; it may be unset where the server wants none."""
-    timeout_s: float = Field(60, gt=0)
-    """Longest wait for one reply, and for each piece of it."""
-
-    def api_key(self) -> SecretStr:
-        """The key from the environment; empty where the variable is unset."""
-        return SecretStr(os.environ.get(self.api_key_env, ""))
-
-
-EngineConfig = Annotated[RulesEngineConfig | OpenAiEngineConfig, Field(discriminator="kind")]
 
 
 class MemoryConfig(Section):
@@ -59,7 +27,7 @@ class MemoryConfig(Section):
     durability: Literal["journal", "commit"] | None = None
     """What acknowledges a write: the journal on a local disk, or LanceDB's commit. By default the journal
     for a folder and the commit for object storage, where a journal on the machine could be lost with it."""
-    storage_options: dict[str, str] = {}
+    storage_options: dict[str, str] = Field({})
     """LanceDB's `storage_options` of the object store, such as `aws_endpoint`. Credentials belong in the
     environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
     shards: int = Field(2, ge=1, le=1024)
@@ -85,7 +53,7 @@ class MemoryConfig(Section):
     retention_days: dict[
         Literal["turns", "core", "semantic", "episodic", "procedural", "profile"],
         Annotated[float, Field(gt=0)],
-    ] = {}
+    ] = Field({})
     """Days after which turns, memories of a kind, or profile versions are erased; the others are kept."""
     context_tokens: int = Field(2000, ge=100)
     """Budget of the open session in the first prompt; older turns of it stay searchable."""

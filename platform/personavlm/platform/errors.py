@@ -5,7 +5,9 @@ PlatformError
 ├── WeightsError        a model's weights are absent or not the ones pinned
 └── EngineError         a language model failed
     ├── EngineTimeout   it took longer than its deadline
-    └── EngineUnavailable   it could not be reached; trying again later may help
+    ├── EngineUnavailable   it could not be reached; trying again later may help
+    ├── ContextOverflow the conversation is longer than the model's context
+    └── CheckpointError a checkpoint or adapter cannot be used; says what is missing
 """
 
 
@@ -46,3 +48,15 @@ class EngineTimeout(EngineError):
 
 class EngineUnavailable(EngineError):
     """The engine could not be reached, or refused for lack of capacity."""
+
+
+class ContextOverflow(EngineError):
+    """The conversation and the shortest useful reply are ``excess`` tokens longer than the context."""
+
+    def __init__(self, message: str, excess: int = 0) -> None:
+        super().__init__(message)
+        self.excess = excess
+
+
+class CheckpointError(EngineError):
+    """A checkpoint or an adapter cannot be used; the message says what is missing and what helps."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from personavlm.platform.config import Config, ConfigError, OpenAiEngineConfig
+from personavlm.platform.config import Config, ConfigError
+from personavlm.platform.engine_config import OpenAiEngineConfig
 
 
 def load(tmp_path: Path, text: str) -> Config:

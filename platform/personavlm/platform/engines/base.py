@@ -3,7 +3,7 @@
 An engine continues a `Conversation`, an append-only sequence of segments. All state of a trajectory
 lives in the conversation, none in the engine, so that one engine can serve any number of users.
 A *text engine* reads the segments' text. A *token engine* renders each segment once, keeps the ids in
-``Conversation.tokens`` and only ever appends to them.
+``Conversation.tokens`` and only ever appends to them; what it sampled is never rendered at all.
 """
 
 from __future__ import annotations
@@ -29,11 +29,21 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TokenSpan:
-    """Ids that a token engine rendered (``sampled`` false) or sampled (true, with log-probabilities)."""
+    """Ids that a token engine rendered (``sampled`` false) or sampled (true).
+
+    Sampled ids carry the version of the weights that they came from and, where asked for, as many
+    log-probabilities, in nats and under the distribution they were drawn from. An image is one
+    ``<|image_pad|>`` here, however many patches it has.
+    """
 
     ids: tuple[int, ...]
     sampled: bool
     logprobs: tuple[float, ...] = ()
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.logprobs and len(self.logprobs) != len(self.ids):
+            raise ValueError(f"{len(self.ids)} ids came with {len(self.logprobs)} log-probabilities")
 
 
 async def no_images(ref: ImageRef) -> bytes:
@@ -43,15 +53,33 @@ async def no_images(ref: ImageRef) -> bytes:
 
 @dataclass(slots=True)
 class Conversation:
-    """Segments so far, and a token engine's ids for them. Append only."""
+    """Segments so far, and a token engine's ids for them. Append only.
+
+    After each `Engine.stream` the caller appends what came of it as an assistant segment. ``rendered``
+    counts the segments that ``tokens`` cover. ``adapter`` names the LoRA adapter that continues it.
+    Prompts of conversations with different ``cache_salt`` share no cache: the tenant, when serving.
+    """
 
     segments: list[Segment]
     load_image: ImageLoader = no_images
+    adapter: str = ""
+    cache_salt: str = ""
     tokens: list[TokenSpan] = field(default_factory=list)
+    rendered: int = 0
 
     def append(self, segment: Segment) -> None:
         """Add the next segment."""
         self.segments.append(segment)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All ids so far; empty with a text engine."""
+        return tuple(one for span in self.tokens for one in span.ids)
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """All images of the segments, in order."""
+        return tuple(image for segment in self.segments for image in segment.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +87,8 @@ class Sampling:
     """How to continue.
 
     ``stop`` strings end the text and stay in it. ``json_schema`` constrains the output where the engine
-    can. ``priority``: lower goes first (replies 0, updates 1).
+    can. ``priority``: lower goes first (replies 0, updates 1). ``logprobs`` and ``seed`` are for token
+    engines; others ignore them.
     """
 
     max_tokens: int = 1024
@@ -67,16 +96,22 @@ class Sampling:
     stop: tuple[str, ...] = ()
     json_schema: Mapping[str, Any] | None = None
     priority: int = 0
+    logprobs: bool = False
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The next piece of text. The last chunk carries ``finish_reason`` and the token counts."""
+    """The next piece of text. The last chunk carries ``finish_reason`` and the token counts.
+
+    ``cached_tokens`` are those of the prompt that the engine had computed before.
+    """
 
     text: str
     finish_reason: Literal["", "stop", "length"] = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

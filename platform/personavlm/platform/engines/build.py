@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from personavlm.platform.config import EngineConfig, OpenAiEngineConfig
+from personavlm.platform.engine_config import (
+    EngineConfig,
+    OpenAiEngineConfig,
+    TransformersEngineConfig,
+    VllmEngineConfig,
+)
 from personavlm.platform.engines.base import Engine
 
 
 def build_engine(config: EngineConfig) -> Engine:
-    """The engine that the configuration names. Nothing is downloaded and nothing connected yet."""
+    """The engine that the configuration names, its weights loaded if it has any. Raises `EngineError`."""
+    if isinstance(config, VllmEngineConfig):
+        from personavlm.platform.engines.vllm import VllmEngine
+
+        return VllmEngine(config)
+    if isinstance(config, TransformersEngineConfig):
+        from personavlm.platform.engines.transformers import TransformersEngine
+
+        return TransformersEngine(config)
     if isinstance(config, OpenAiEngineConfig):
         from personavlm.platform.engines.openai import OpenAiEngine
 

@@ -1,0 +1,54 @@
+"""Conversations as ids, in ChatML, the form that Qwen models are trained on.
+
+Ids are only ever appended. A segment becomes ids once; what the model sampled stays the ids that it sampled,
+because a text that is encoded again may give other ids than those whose log-probabilities are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from personavlm.platform.engines.base import Conversation, Segment, TokenSpan
+from personavlm.platform.engines.checkpoint import Checkpoint
+
+START, END = "<|im_start|>", "<|im_end|>"
+IMAGE = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMl:
+    """Renders segments with one checkpoint's tokenizer."""
+
+    checkpoint: Checkpoint
+
+    def continuation(self, conversation: Conversation) -> TokenSpan:
+        """The ids that lead from what is rendered to the next reply. Changes nothing.
+
+        An assistant segment right behind a sampled span is that span's text and is not rendered.
+        """
+        ids: list[int] = []
+        new = conversation.segments[conversation.rendered :]
+        if conversation.tokens:
+            ended = conversation.tokens[-1].ids[-1:] == (self.checkpoint.end,)
+            ids += ([] if ended else [self.checkpoint.end]) + self._text("\n")
+        for segment in new:
+            ids += self._segment(segment)
+        return TokenSpan((*ids, *self._head("assistant")), sampled=False)
+
+    def accept(self, conversation: Conversation, rendered: TokenSpan, sampled: Sequence[TokenSpan]) -> None:
+        """Keep what was rendered and sampled; the caller appends the sampled text as next segment."""
+        conversation.tokens += [rendered, *sampled]
+        conversation.rendered = len(conversation.segments) + 1
+
+    def _segment(self, segment: Segment) -> list[int]:
+        image = [self.checkpoint.special[token] for token in IMAGE]
+        body = image * len(segment.images) + self._text(segment.text)
+        return [*self._head(segment.role), *body, self.checkpoint.end, *self._text("\n")]
+
+    def _head(self, role: str) -> list[int]:
+        return [self.checkpoint.special[START], *self._text(f"{role}\n")]
+
+    def _text(self, text: str) -> list[int]:
+        ids: list[int] = self.checkpoint.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids

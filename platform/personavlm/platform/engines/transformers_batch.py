@@ -1,0 +1,136 @@
+"""A loaded model that continues a batch of conversations. Needs PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import AutoImageProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers.generation import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from personavlm.platform.engine_config import TransformersEngineConfig
+from personavlm.platform.engines.checkpoint import Checkpoint
+from personavlm.platform.engines.pixels import image_tokens
+from personavlm.platform.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from personavlm.platform.engines.transformers import Request
+
+
+class LoadedModel:
+    """Qwen2.5-VL on one device."""
+
+    def __init__(self, checkpoint: Checkpoint, config: TransformersEngineConfig) -> None:
+        self._checkpoint = checkpoint
+        try:
+            self._model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+                checkpoint.path, dtype=config.dtype
+            )
+            self._processor = AutoImageProcessor.from_pretrained(checkpoint.path, backend="pil")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{checkpoint.path} cannot be loaded: {error}") from error
+        self._model.to(config.device).eval()
+        limits = checkpoint.processor_limits(config.max_pixels)
+        self._size = {"shortest_edge": limits["min_pixels"], "longest_edge": limits["max_pixels"]}
+
+    def load(self, path: Path) -> None:
+        """Replace the weights. Raises `CheckpointError` where a name or shape differs."""
+        try:
+            other = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=self._model.dtype)
+            self._model.load_state_dict(other.state_dict())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path} cannot be loaded: {error}") from error
+
+    @torch.inference_mode()
+    def generate(self, batch: list[Request]) -> None:
+        """Sample until every request is done, feeding each its tokens as they come."""
+        draw = _Draw(batch, self._checkpoint.banned(), self._model.device)
+        self._model.generate(
+            **self._inputs(batch),
+            max_new_tokens=max(request.prompt.max_tokens for request in batch) + 1,
+            do_sample=False,  # `_Draw` has drawn already: the greatest score is the sample
+            eos_token_id=None,
+            pad_token_id=self._checkpoint.end,
+            logits_processor=LogitsProcessorList([draw]),
+            stopping_criteria=StoppingCriteriaList([_Deliver(batch, draw)]),
+        )
+
+    def _inputs(self, batch: list[Request]) -> dict[str, Tensor]:
+        """``input_ids``, ``attention_mask``, ``mm_token_type_ids``: (batch, longest), padded on the left."""
+        rows = [self._expanded(request) for request in batch]
+        longest = max(map(len, rows))
+        ids = torch.tensor([[self._checkpoint.end] * (longest - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        seen = (ids == self._checkpoint.special["<|image_pad|>"]).long()
+        inputs = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": seen}
+        images = [image for request in batch for image in request.prompt.images]
+        if images:
+            inputs |= dict(self._processor(images=images, size=self._size, return_tensors="pt"))
+        return {name: tensor.to(self._model.device) for name, tensor in inputs.items()}
+
+    def _expanded(self, request: Request) -> list[int]:
+        """The ids with as many places for each image as it has tokens."""
+        pad, images = self._checkpoint.special["<|image_pad|>"], iter(request.prompt.images)
+        ids: list[int] = []
+        for token in request.prompt.ids:
+            ids += (
+                [pad] * image_tokens(next(images), self._checkpoint.patch_pixels) if token == pad else [token]
+            )
+        return ids
+
+
+class _Draw(LogitsProcessor):
+    """Turns logits into scores whose greatest is a sample of each request's own distribution.
+
+    Adding Gumbel noise to log-probabilities and taking the greatest samples from them (Gumbel 1954;
+    Maddison, Tarlow and Minka, 2014). ``logprobs``: (batch, vocabulary), of the last step.
+    """
+
+    def __init__(self, batch: list[Request], banned: tuple[int, ...], device: torch.device) -> None:
+        self._banned = torch.tensor(banned, device=device)
+        self._temperatures = [request.sampling.temperature for request in batch]
+        self._noise = [_generator(request.sampling.seed, device) for request in batch]
+        self.logprobs = torch.empty(0)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.index_fill(1, self._banned, -torch.inf)
+        divisors = torch.tensor([[t or 1.0] for t in self._temperatures], device=scores.device)
+        self.logprobs = torch.log_softmax(scores / divisors, dim=-1)
+        drawn = [
+            row + _gumbel(row, noise) if temperature > 0 else row
+            for row, temperature, noise in zip(self.logprobs, self._temperatures, self._noise, strict=True)
+        ]
+        return torch.stack(drawn)
+
+
+class _Deliver(StoppingCriteria):
+    """Hands each request its newest token; a row is over when its request is."""
+
+    def __init__(self, batch: list[Request], draw: _Draw) -> None:
+        self._batch, self._draw = batch, draw
+
+    def __call__(self, input_ids: Tensor, scores: object, **_: object) -> Tensor:
+        tokens = input_ids[:, -1]
+        logprobs = self._draw.logprobs.gather(1, tokens[:, None])[:, 0].tolist()
+        for request, token, logprob in zip(self._batch, tokens.tolist(), logprobs, strict=True):
+            if not request.done:
+                request.feed(token, logprob)
+        return torch.tensor([request.done for request in self._batch], device=input_ids.device)
+
+
+def _generator(seed: int | None, device: torch.device) -> torch.Generator:
+    generator = torch.Generator(device)
+    generator.seed() if seed is None else generator.manual_seed(seed)
+    return generator
+
+
+def _gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
+    uniform = torch.rand(like.shape, generator=generator, device=like.device, dtype=torch.float64)
+    return -torch.log(-torch.log(uniform.clamp_min(1e-300))).to(like.dtype)
