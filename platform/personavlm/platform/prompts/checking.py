@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 
@@ -27,7 +27,7 @@ class PackError(ConfigError):
         self.problems = problems
 
 
-def read_pack(folder: Path, engine: Literal["rules"] | str) -> PromptPack:
+def read_pack(folder: Path, engine: str) -> PromptPack:
     """The pack in a folder, for an engine of this kind. Raises `PackError`."""
     texts, problems = read_folder(folder)
     problems += template_problems(texts)
@@ -116,22 +116,16 @@ def _remedy(error: Exception) -> str:
 def rules_problems(pack: PromptPack) -> list[Problem]:
     """Why the engine of kind ``rules`` could not read these prompts: it knows one form of them only."""
     problems: list[Problem] = []
+    other = "or serve the pack with another engine"
     for name in CONTRACT.keys() - UNREAD_BY_RULES:
         values = next(sample_values(name))
         prompt = pack.render(name, **values)
-        other = "or serve the pack with an engine that reads language"
         if read_task(prompt) != name:
-            remedy = f"begin it with the line `Task: {name}`, {other}"
-            problems.append(Problem(f"{name}.txt", 1, "engine kind `rules` does not know its task", remedy))
-        problems += [
-            Problem(
-                f"{name}.txt",
-                0,
-                f"engine kind `rules` cannot read `{section}` in it",
-                f'write `<data name="{section}">`, `{{{{ {section} | rows }}}}</data>` in two lines, {other}',
-            )
-            for section in _unreadable(name, prompt, values)
-        ]
+            problem = "the engine of kind `rules` finds no task in its first line"
+            problems.append(Problem(f"{name}.txt", 1, problem, f"begin with `Task: {name}`, {other}"))
+        if unreadable := _unreadable(name, prompt, values):
+            problem = f"the engine of kind `rules` cannot read {', '.join(unreadable)}"
+            problems.append(Problem(f"{name}.txt", 0, problem, f"keep the <data> sections of ours, {other}"))
     return sorted(problems)
 
 
