@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from personavlm.platform.config import ConfigError
-from personavlm.platform.prompts.checking import read_pack, rules_problems, unused_variables
+from personavlm.platform.prompts.checking import read_pack, rules_problems
 from personavlm.platform.prompts.contract import CONTRACT, Rows, Variable
-from personavlm.platform.prompts.render import PromptPack, default_pack
+from personavlm.platform.prompts.render import PromptPack, default_pack, environment
+from personavlm.platform.prompts.syntax import unused_variables
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,7 +49,7 @@ def export(folder: Path) -> None:
 def _table(pack: PromptPack) -> Table:
     table = Table("template", "is given", "fields of a row (? may be absent)", "used")
     for name, text in pack.templates:
-        unused = unused_variables(name, text)
+        unused = unused_variables(name, text, environment({}))
         label = f"{name}.txt"
         for variable, given in CONTRACT[name].items():
             table.add_row(label, variable, " ".join(_fields(given)), "no" if variable in unused else "yes")

@@ -46,9 +46,8 @@ def read_folder(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     try:
         files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
-        return {}, [
-            Problem(".", 0, f"the folder cannot be read: {error.strerror}", "name an existing folder")
-        ]
+        problem = f"the folder cannot be read: {error.strerror}"
+        return {}, [Problem(str(folder), 0, problem, "name a folder of templates")]
     texts: dict[str, str] = {}
     problems: list[Problem] = []
     for file in files:
@@ -136,9 +135,3 @@ def _unreadable(name: str, prompt: str, values: Mapping[str, Any]) -> list[str]:
         found = {}
     sections = (section for section, given in CONTRACT[name].items() if isinstance(given, Rows))
     return [section for section in sections if found.get(section) != values[section]]
-
-
-def unused_variables(name: str, text: str) -> list[str]:
-    """What a template is given and does not use."""
-    used = jinja2.meta.find_undeclared_variables(environment({}).parse(text))
-    return [variable for variable in CONTRACT[name] if variable not in used]

@@ -41,7 +41,13 @@ class Escaped(str):
 
 
 def rows(items: Iterable[Row]) -> str:
-    """One JSON object per line, each ended by a newline, with our own tags made harmless."""
+    """One JSON object per line, each ended by a newline, with our own tags made harmless.
+
+    Raises `jinja2.TemplateRuntimeError` for what is no rows.
+    """
+    items = list(items)
+    if not all(isinstance(item, Mapping) for item in items):
+        raise jinja2.TemplateRuntimeError("`rows` writes rows, and got something else")
     return Escaped(
         "".join(_TAG.sub(r"\\u003c", json.dumps(item, ensure_ascii=False)) + "\n" for item in items)
     )

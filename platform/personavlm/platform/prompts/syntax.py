@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
+from jinja2.tests import TESTS
 
 from personavlm.platform.prompts.contract import CONTRACT, OURS, Number, fields
 from personavlm.platform.prompts.filters import FILTERS
@@ -79,6 +80,12 @@ def syntax_problems(name: str, text: str, environment: jinja2.Environment) -> li
     return sorted(dict.fromkeys(found))
 
 
+def unused_variables(name: str, text: str, environment: jinja2.Environment) -> list[str]:
+    """What template ``name`` is given and does not mention."""
+    used = {node.name for node in environment.parse(text).find_all(nodes.Name)}
+    return [variable for variable in CONTRACT[name] if variable not in used]
+
+
 Finding = tuple[int, str, str]
 
 
@@ -88,42 +95,57 @@ class _Judgement:
     def __init__(self, template: str) -> None:
         self._given = CONTRACT[template]
         self._fields = fields(template)
+        self._judges: dict[type[nodes.Node], Callable[..., Iterator[Finding]]] = {
+            nodes.Output: self._output,
+            nodes.TemplateData: self._wording,
+            nodes.Getattr: self._attribute,
+            nodes.Getitem: self._item,
+            nodes.Filter: self._filter,
+            nodes.Test: self._test,
+        }
 
     def of_template(self, tree: nodes.Template) -> Iterator[Finding]:
-        used = meta.find_undeclared_variables(tree)
-        for unknown in used - self._given.keys():
-            line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == unknown)
-            yield line, f"`{unknown}` is not given to this template", f"it is given {_listed(self._given)}"
+        used = {node.name for node in tree.find_all(nodes.Name)}
         for name, variable in self._given.items():
             if variable.needed and name not in used:
                 yield 0, f"`{name}` is not used", "print it: without it the model cannot do the task"
         for node in tree.body:
-            yield from self._node(node, 0)
+            yield from self._node(node, ())
 
-    def _node(self, node: nodes.Node, loops: int) -> Iterator[Finding]:
+    def _node(self, node: nodes.Node, loops: tuple[str, ...]) -> Iterator[Finding]:
+        """Judge what is allowed at all, and what is in it. ``loops`` are the names of the loops around it."""
         if not isinstance(node, _ALLOWED):
             yield node.lineno, next(why for kind, why in _REFUSED if isinstance(node, kind)), _LANGUAGE
-            return
-        if isinstance(node, nodes.For):
-            loops += 1
-            if loops > MAX_LOOPS:
-                yield node.lineno, f"loops stand more than {MAX_LOOPS} deep", "loop over fewer things at once"
-                return
-        judge = self._judges().get(type(node))
-        if judge:
-            yield from judge(node)
-        for child in node.iter_child_nodes():
-            yield from self._node(child, loops)
+        elif isinstance(node, nodes.For):
+            yield from self._for(node, loops)
+        elif isinstance(node, nodes.Name):
+            yield from self._name(node, loops)
+        else:
+            if judge := self._judges.get(type(node)):
+                yield from judge(node)
+            for child in node.iter_child_nodes():
+                yield from self._node(child, loops)
 
-    def _judges(self) -> dict[type[nodes.Node], Callable[..., Iterator[Finding]]]:
-        return {
-            nodes.Output: self._output,
-            nodes.TemplateData: self._wording,
-            nodes.Name: self._name,
-            nodes.Getattr: self._attribute,
-            nodes.Getitem: self._item,
-            nodes.Filter: self._filter,
-        }
+    def _for(self, node: nodes.For, loops: tuple[str, ...]) -> Iterator[Finding]:
+        """One name for each row; it and ``loop`` hold within the loop."""
+        if not isinstance(node.target, nodes.Name):
+            yield node.lineno, "a loop has several names", "write {% for row in rows %}"
+            return
+        name = node.target.name
+        if name in self._given or name == "loop":
+            yield node.lineno, f"`{name}` is given and named anew", "choose another name in {% for %}"
+        if len(loops) == MAX_LOOPS:
+            yield node.lineno, f"loops stand more than {MAX_LOOPS} deep", "loop over fewer things at once"
+            return
+        for part in (node.iter, *node.else_):
+            yield from self._node(part, loops)
+        for part in (*([node.test] if node.test else []), *node.body):
+            yield from self._node(part, (*loops, name))
+
+    def _name(self, node: nodes.Name, loops: tuple[str, ...]) -> Iterator[Finding]:
+        if node.name not in self._given and node.name not in (*loops, *(["loop"] if loops else [])):
+            problem = f"`{node.name}` is not given to this template"
+            yield node.lineno, problem, f"it is given {_listed(self._given)}"
 
     def _output(self, output: nodes.Output) -> Iterator[Finding]:
         """A stretch of wording and values between two blocks; it may begin anywhere in a line."""
@@ -170,10 +192,6 @@ class _Judgement:
             line = data.lineno + data.data.count("\n")
             yield line, "a tag is interrupted by {{ }} or {% %}", "write the whole tag as wording"
 
-    def _name(self, name: nodes.Name) -> Iterator[Finding]:
-        if name.ctx == "store" and (name.name in self._given or name.name == "loop"):
-            yield name.lineno, f"`{name.name}` is given and named anew", "choose another name in {% for %}"
-
     def _attribute(self, node: nodes.Getattr) -> Iterator[Finding]:
         known = _LOOP if _is_loop(node.node) else self._fields
         if node.attr not in known:
@@ -191,6 +209,10 @@ class _Judgement:
         if node.name not in FILTERS and node.name not in HELPERS:
             known = f"there are {_listed(FILTERS)}, and before them {_listed(HELPERS)}"
             yield node.lineno, f"`{node.name}` is no filter", known
+
+    def _test(self, node: nodes.Test) -> Iterator[Finding]:
+        if node.name not in TESTS:
+            yield node.lineno, f"`is {node.name}` is no test", "write `is defined` or a comparison"
 
 
 def _is_loop(node: nodes.Node) -> bool:
