@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from personavlm.deployments.app import running
 from personavlm.deployments.cli import main
-from personavlm.platform.config import Config, ConfigError
 from personavlm.platform.prompts.checking import read_pack
 from personavlm.platform.prompts.contract import CONTRACT, sample_values
 from personavlm.platform.prompts.render import default_pack
+from tests.unit.deployments.test_cli import personavlm
 from tests.unit.platform.foreign_pack import write_pack
 
 
@@ -51,6 +51,8 @@ def test_a_check_says_everything_that_is_wrong(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_no_service_starts_with_a_pack_that_is_wrong(tmp_path: Path) -> None:
-    config = Config(prompts=write_pack(tmp_path / "pack"))  # rules cannot read this one
-    with pytest.raises(ConfigError, match="begin with `Task: reply`"), running(config):
-        pass
+    config = {"prompts": str(write_pack(tmp_path / "pack"))}  # the rules cannot read this one
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    done = personavlm("serve", "--config", str(tmp_path / "config.yaml"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "reply.txt:1: " in done.stderr and "begin with `Task: reply`, or serve" in done.stderr
