@@ -94,6 +94,7 @@ def test_what_a_model_cannot_do_without_must_be_used() -> None:
     [
         ("Last: {{ conversation[0].user | text }}", "with samples of rows (core 0, "),
         ("{% for row in message %}- {{ row.captions | join | text }}{% endfor %}", "no attribute 'captions'"),
+        ("{% for row in message %}- {{ row.text[0] | text }}{% endfor %}", "str object has no element 0"),
         ("{% for row in message %}- {{ row.user | text }}{% endfor %}", "no attribute 'user'"),
     ],
 )

@@ -13,6 +13,11 @@ from typing import Any
 
 from personavlm.platform.prompts.filters import Row
 
+_MARKS = ("id", "related_to", "category", "block", "kind", "trait", "score", "descriptor", "outside_window")
+_TIMES_AND_COUNTS = ("time", "from", "to", "until", "images", "retrievals", "turns")
+OURS = frozenset((*_MARKS, *_TIMES_AND_COUNTS))
+"""Fields that the platform writes, never a user: values of them may begin a line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -49,9 +54,17 @@ class Rows:
     needed: bool = False
 
     def samples(self) -> list[object]:
-        """Rows with all fields, rows of which some have them, a bare row, and none where that can be."""
+        """Rows with all fields, with and without, without, with blank texts, and none where that can be.
+
+        A user may leave a text empty, beside an image for one.
+        """
         bare = {name: value for name, value in self.sample.items() if name not in self.optional}
-        return [[self.sample], [bare, self.sample], [bare], [bare] if self.always else []]
+        blank = {name: "" if _may_be_blank(name, value) else value for name, value in bare.items()}
+        return [[self.sample], [bare, self.sample], [bare], [blank], [blank] if self.always else []]
+
+
+def _may_be_blank(name: str, value: object) -> bool:
+    return isinstance(value, str) and name not in OURS
 
 
 Variable = Number | Text | Rows
@@ -147,11 +160,6 @@ CONTRACT: Mapping[str, Mapping[str, Variable]] = {
     },
     "malformed": {"problem": Text("no JSON object with operations")},
 }
-
-_MARKS = ("id", "related_to", "category", "block", "kind", "trait", "score", "descriptor", "outside_window")
-_TIMES_AND_COUNTS = ("time", "from", "to", "until", "images", "retrievals", "turns")
-OURS = frozenset((*_MARKS, *_TIMES_AND_COUNTS))
-"""Fields that the platform writes, never a user: values of them may begin a line."""
 
 
 def fields(template: str) -> frozenset[str]:
