@@ -19,6 +19,7 @@ from personavlm.deployments.local_ray import announced
 from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
 from personavlm.deployments.policy import Policy
 from personavlm.platform.config import Config
+from personavlm.platform.prompts.chosen import with_pack
 
 APP = "personavlm"
 READY_TIMEOUT_S = 120
@@ -50,7 +51,11 @@ def build(config: Config) -> Application:
 
 @contextmanager
 def running(config: Config) -> Iterator[str]:
-    """The service, ready to answer at the URL that this yields, until the block ends."""
+    """The service, ready to answer at the URL that this yields, until the block ends.
+
+    Raises `StartError`, or `ConfigError` where the configured prompts cannot be used.
+    """
+    config = with_pack(config)
     check_port(config)
     start_ray(config)
     memory = MemoryPool.connect(config)

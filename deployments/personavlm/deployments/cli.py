@@ -1,4 +1,4 @@
-"""`personavlm`: serve, demo, replay, keys, store. Heavy imports happen after the arguments are parsed."""
+"""`personavlm`, the command. Heavy imports happen after the arguments are parsed."""
 
 from __future__ import annotations
 
@@ -59,6 +59,14 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("--replay", action="store_true", help="allow recorded times and imported turns")
     create.add_argument("--config", type=Path, help="the service's configuration, for its keys_file")
     create.set_defaults(run=_create_key)
+
+    prompts = commands.add_parser("prompts", help="the wording of the prompts")
+    actions = prompts.add_subparsers(required=True, metavar="ACTION", dest="action")
+    look = actions.add_parser("check", help="look for problems in a folder of templates")
+    write = actions.add_parser("export", help="write our templates, to start from")
+    for action in (look, write):
+        action.add_argument("folder", type=Path, metavar="DIR")
+        action.set_defaults(run=_prompts)
 
     _add_store(commands)
     return top
@@ -122,6 +130,13 @@ def _replay(args: argparse.Namespace) -> int:
     from personavlm.deployments import replay
 
     return replay.run(args)
+
+
+def _prompts(args: argparse.Namespace) -> int:
+    from personavlm.deployments import prompt_commands
+
+    prompt_commands.run(args)
+    return 0
 
 
 def _store(args: argparse.Namespace) -> int:

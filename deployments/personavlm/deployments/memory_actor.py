@@ -52,8 +52,8 @@ from personavlm.platform.config import Config
 from personavlm.platform.encoders.cached import CachedEncoder
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.engines.build import build_engine
-from personavlm.platform.updates.settings import UpdateSettings
-from personavlm.platform.updates.stage import UpdateStage
+from personavlm.platform.prompts.chosen import chosen_pack
+from personavlm.platform.updates import UpdateSettings, UpdateStage
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class MemoryActor(Keeping, Archives, Personality):
         self._config = config.memory
         self._encoder = CachedEncoder(MiniLmEncoder())
         self._courtesy = Courtesy()
-        actors = config.memory.actors
         self._stores = open_stores(
-            config.memory, self._encoder, lambda shard: shard % actors == number, OPEN_PATIENCE_S
+            config.memory, self._encoder, lambda shard: shard % self._config.actors == number, OPEN_PATIENCE_S
         )
+        self._prompts = chosen_pack(config)
         self._settings = UpdateSettings(
             session_gap=config.memory.session_gap, personality_rule=config.updates.personality_rule
         )
@@ -93,7 +93,7 @@ class MemoryActor(Keeping, Archives, Personality):
     def _stage(self, user: UserKey) -> UpdateStage:
         store = self._of(user)
         if store not in self._stages:
-            self._stages[store] = UpdateStage(store, self._engine, settings=self._settings)
+            self._stages[store] = UpdateStage(store, self._engine, self._prompts, self._settings)
         return self._stages[store]
 
     async def ready(self) -> None:

@@ -32,6 +32,7 @@ from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.config import Config
 from personavlm.platform.engines.build import build_engine
 from personavlm.platform.errors import EngineError, EngineTimeout
+from personavlm.platform.prompts.chosen import chosen_pack
 
 log = logging.getLogger(__name__)
 ERASED = (
@@ -65,6 +66,7 @@ class Policy:
     def __init__(self, config: Config) -> None:
         self._pool = MemoryPool.connect(config)
         self._engine = build_engine(config.engine)
+        self._prompts = chosen_pack(config)
         self._settings = AgentSettings(
             max_retrievals=config.agent.max_retrievals,
             max_tokens=config.agent.max_tokens,
@@ -107,7 +109,7 @@ class Policy:
         home = self._pool.home(job.user)
         now, context = await home.call("begin", job.text, job.now, job.allow_past)
         context_ms = _since(started)
-        agent = Agent(self._engine, HomeMemory(home, context), settings=self._settings)
+        agent = Agent(self._engine, HomeMemory(home, context), self._prompts, self._settings)
         message = Message(job.user, job.text, now, job.images, job.instructions)
         async with aclosing(agent.run(message)) as events:  # a client that goes away stops the engine
             async for event in events:

@@ -8,9 +8,10 @@ from typing import Annotated, Literal, Self
 
 import platformdirs
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, InstanceOf, ValidationError, field_validator, model_validator
 
 from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig, Section
+from personavlm.platform.prompts.render import PromptPack
 
 DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
 
@@ -116,8 +117,18 @@ class Config(Section):
     engine: EngineConfig = RulesEngineConfig()
     agent: AgentConfig = AgentConfig()
     updates: UpdateConfig = UpdateConfig()
+    prompts: Path | InstanceOf[PromptPack] | None = None
+    """A folder of templates, the wording of all prompts; without it, ours. `personavlm prompts export`
+    writes ours to start from. Where the service starts, what is in the folder takes the folder's place."""
     ray_address: str | None = None
     """An existing cluster ("auto" or host:port); none starts one on this machine."""
+
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _a_folder(cls, value: object) -> object:
+        if value is None or isinstance(value, str | Path | PromptPack):
+            return value
+        raise ValueError("must be the path of a folder of templates")
 
     @classmethod
     def load(cls, path: Path) -> Self:

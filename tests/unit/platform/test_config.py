@@ -53,3 +53,10 @@ def test_problems_are_named(tmp_path: Path, text: str, says: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml"):
         Config.load(tmp_path / "none.yaml")
+
+
+def test_prompts_are_named_by_their_folder(tmp_path: Path) -> None:
+    assert load(tmp_path, f"prompts: {tmp_path}").prompts == tmp_path
+    for wrong in ("5", "{reply: hello}", "[a]"):
+        with pytest.raises(ConfigError, match=r"config.yaml: prompts: .* path of a folder of templates$"):
+            load(tmp_path, f"prompts: {wrong}")

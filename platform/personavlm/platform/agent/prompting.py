@@ -32,6 +32,7 @@ def first_segments(
 ) -> list[Segment]:
     """The rules, then the data: what every trajectory starts from.
 
+    Where the rules render to nothing there is no system message: the model's own default holds.
     At most ``max_images`` are attached: the message's own, before them the newest of the session.
     """
     zone = message.zone
@@ -44,11 +45,13 @@ def first_segments(
         omitted=[{"turns": context.omitted_turns}] if context.omitted_turns else [],
         instructions=[{"text": message.instructions}] if message.instructions else [],
         message=[_message_row(message, zone)],
+        max_retrievals=max_retrievals,
     )
     earlier = [image for turn in context.open_session for image in turn.images]
     images = (*earlier, *message.images)
     images = images[max(0, len(images) - max_images) :]
-    return [Segment("system", rules), Segment("user", prompt, images)]
+    system = [Segment("system", rules)] if rules.strip() else []
+    return [*system, Segment("user", prompt, images)]
 
 
 def memory_segment(

@@ -1,1 +1,1 @@
-"""Prompt templates, one file each, and how data gets into them."""
+"""Prompt templates, how data gets into them, and the check of packs that others write."""

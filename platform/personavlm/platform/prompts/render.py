@@ -1,62 +1,87 @@
 """Render prompt templates; keep data apart from instructions.
 
-Everything that a user or a memory wrote reaches a prompt only through the filter ``rows``: one JSON
-object per line inside ``<data name="…">``. JSON escapes line breaks and quotes, and we escape the ``<``
-of our own tags besides, so no text can close its section, open another, or fake a step of the grammar;
-nor can it hold a special token of a chat template (``<|im_end|>``) or a placeholder of an image.
-Values are substituted once, by Jinja2: braces in user text are text.
+Everything that a user or a memory wrote reaches a prompt only through the filters of `filters`, which make
+it harmless; a template that prints anything else does not render. Values are substituted once, by Jinja2:
+braces in user text are text. Templates are no code: they run in Jinja2's sandbox and call nothing.
 
-A template's first line is ``Task: <name>``. ``read_task`` and ``read_rows`` undo the rendering; the
-``rules`` engine reads prompts with them, as a model reads them with its eyes.
+A template of our own wording begins with the line ``Task: <name>``. ``read_task`` and ``read_rows`` undo
+its rendering; the ``rules`` engine reads prompts with them, as a model reads them with its eyes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from personavlm.platform.prompts.contract import CONTRACT
+from personavlm.platform.prompts.filters import FILTERS, printed
 
 TEMPLATES = Path(__file__).parent / "templates"
-_TAG = re.compile(r"<(?=/?(?:think|retrieve|answer|data|image|video)\b|\|)", re.IGNORECASE)
+CASES = ("capitalize", "lower", "title", "upper")
+_LISTS = ("first", "join", "last", "length", "map", "rejectattr", "reverse", "selectattr")
+HELPERS = frozenset((*CASES, *_LISTS))
+"""Filters of Jinja2 that a template may use before one of ours."""
 _SECTION = re.compile(r'^<data name="([a-z_]+)">\n(.*?)^</data>$', re.MULTILINE | re.DOTALL)
 _TASK = re.compile(r"\ATask: ([a-z_]+)$", re.MULTILINE)
 
-Row = Mapping[str, Any]
 
-
-def rows(items: Iterable[Row]) -> str:
-    """One JSON object per line, each ended by a newline, with our own tags made harmless."""
-    return "".join(_TAG.sub(r"\\u003c", json.dumps(item, ensure_ascii=False)) + "\n" for item in items)
-
-
+@dataclass(frozen=True)
 class PromptPack:
-    """A folder of templates, ``<name>.txt`` each."""
+    """The wording of all prompts: name and text of each template. Equal packs render equally.
 
-    def __init__(self, folder: Path = TEMPLATES) -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(folder),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,  # prompts are not HTML; `rows` does the escaping that matters here
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=False,
-        )
-        self._environment.filters["rows"] = rows
+    It travels between processes as its texts.
+    """
+
+    templates: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, texts: Mapping[str, str]) -> PromptPack:
+        """A pack of these templates, which `checking` has looked at or which are our own."""
+        return cls(tuple(sorted(texts.items())))
+
+    def __reduce__(self) -> tuple[type[PromptPack], tuple[tuple[tuple[str, str], ...]]]:
+        """Without what was compiled."""
+        return (PromptPack, (self.templates,))
+
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        return environment(dict(self.templates))
 
     def render(self, name: str, **values: object) -> str:
-        """Render template ``name``; a value that it uses and did not get raises."""
-        return self._environment.get_template(f"{name}.txt").render(values)
+        """Render template ``name`` with exactly the values that `CONTRACT` promises it."""
+        if values.keys() != CONTRACT[name].keys():
+            raise ValueError(f"{name} is given {sorted(values)}, and promised {sorted(CONTRACT[name])}")
+        return self._environment.get_template(name).render(values)
+
+
+def environment(texts: Mapping[str, str]) -> jinja2.Environment:
+    """Jinja2 as templates see it: the sandbox, a few filters, and no function at all."""
+    made = ImmutableSandboxedEnvironment(
+        loader=jinja2.DictLoader(texts),
+        undefined=jinja2.StrictUndefined,
+        finalize=printed,
+        autoescape=False,  # prompts are not HTML; the filters do the escaping that matters here
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    made.globals.clear()
+    made.filters = {name: made.filters[name] for name in HELPERS} | FILTERS
+    return made
 
 
 @cache
 def default_pack() -> PromptPack:
     """The project's own wording."""
-    return PromptPack()
+    return PromptPack.of({name: (TEMPLATES / f"{name}.txt").read_text(encoding="utf-8") for name in CONTRACT})
 
 
 def read_task(prompt: str) -> str:

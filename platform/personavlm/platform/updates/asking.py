@@ -59,5 +59,5 @@ class Asker:
             except MalformedOutput as problem:
                 log.warning("update step %s: malformed output: %s", question.task, problem)
                 conversation.append(Segment("assistant", completion.text))
-                conversation.append(Segment("user", self.prompts.render("malformed", problem=problem)))
+                conversation.append(Segment("user", self.prompts.render("malformed", problem=str(problem))))
         return None
