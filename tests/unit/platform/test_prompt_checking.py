@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from personavlm.platform.config import Config, ConfigError, OpenAiEngineConfig
+from personavlm.platform.config import Config, ConfigError
+from personavlm.platform.engine_config import OpenAiEngineConfig
 from personavlm.platform.prompts.checking import PackError, read_pack, rules_problems, template_problems
 from personavlm.platform.prompts.chosen import chosen_pack, with_pack
 from personavlm.platform.prompts.render import default_pack
