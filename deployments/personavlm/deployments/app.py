@@ -8,16 +8,21 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from math import ceil
 
 import httpx
 import ray
 from ray import serve
-from ray.serve import Application
+from ray.serve import Application, RunTarget
+from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
+from personavlm.deployments import preflight
+from personavlm.deployments.affinity import AffinityRouter
 from personavlm.deployments.ingress import Ingress
 from personavlm.deployments.local_ray import announced
 from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
 from personavlm.deployments.policy import Policy
+from personavlm.deployments.policy_replicas import POLICY, POLICY_APP
 from personavlm.platform.config import Config
 
 APP = "personavlm"
@@ -28,24 +33,47 @@ class StartError(Exception):
     """The service could not be started; the message says why and what helps."""
 
 
-def build(config: Config) -> Application:
-    """The application graph: ingress in front of policy."""
-    resources = {"num_cpus": config.service.cpus_per_replica}
-    policy = serve.deployment(
-        name="policy",
-        num_replicas=config.service.policy_replicas,
+def build_policy(config: Config, spare: int = 1) -> Application:
+    """The application of the policy replicas, which can be rolled out by itself.
+
+    ``spare`` replicas are started before old ones are stopped; 0 where the cluster has no room for one.
+    """
+    policy = config.policy
+    resources = {"num_cpus": policy.cpus, "num_gpus": policy.gpus, "resources": dict(policy.resources)}
+    size: dict[str, object] = {"num_replicas": policy.replicas}
+    if scale := policy.autoscaling:
+        size = {"autoscaling_config": AutoscalingConfig(
+            min_replicas=scale.min_replicas,
+            max_replicas=scale.max_replicas,
+            target_ongoing_requests=scale.target_ongoing,
+            upscale_delay_s=scale.up_after_s,
+            downscale_delay_s=scale.down_after_s,
+        )}  # fmt: skip
+    deployment = serve.deployment(
+        name=POLICY,
         ray_actor_options=resources,
-        max_ongoing_requests=64,
+        max_ongoing_requests=policy.max_ongoing,
+        max_queued_requests=ceil(policy.max_queued / config.service.ingress_replicas),
+        request_router_config=RequestRouterConfig(request_router_class=AffinityRouter),
+        max_surge_percent=spare,  # of the replicas, rounded up
+        graceful_shutdown_timeout_s=policy.drain_s,
         graceful_shutdown_wait_loop_s=0.2,
+        **size,
     )
+    return deployment(Policy).bind(config)
+
+
+def build_ingress(config: Config) -> Application:
+    """The application that listens. Messages wait in its handle of the policy, where they are counted."""
+    policy = config.policy
     ingress = serve.deployment(
         name="ingress",
         num_replicas=config.service.ingress_replicas,
-        ray_actor_options=resources,
-        max_ongoing_requests=256,
+        ray_actor_options={"num_cpus": config.service.cpus_per_replica},
+        max_ongoing_requests=policy.most_replicas * policy.max_ongoing + policy.max_queued + 256,
         graceful_shutdown_wait_loop_s=0.2,
     )
-    return ingress(serve.ingress()(Ingress)).bind(config, policy(Policy).bind(config))
+    return ingress(serve.ingress()(Ingress)).bind(config)
 
 
 @contextmanager
@@ -53,6 +81,7 @@ def running(config: Config) -> Iterator[str]:
     """The service, ready to answer at the URL that this yields, until the block ends."""
     check_port(config)
     start_ray(config)
+    check_resources(config)
     memory = MemoryPool.connect(config)
     try:
         with announced(config.memory.uri, ray.get_runtime_context().gcs_address):
@@ -60,7 +89,10 @@ def running(config: Config) -> Iterator[str]:
                 http_options={"host": config.service.host, "port": config.service.port},
                 logging_config={"log_level": "WARNING"},
             )
-            serve.run(build(config), name=APP, route_prefix="/")
+            serve.run_many([
+                RunTarget(build_policy(config), name=POLICY_APP, route_prefix=None),
+                RunTarget(build_ingress(config), name=APP, route_prefix="/"),
+            ])  # fmt: skip
             url = f"http://{config.service.host}:{config.service.port}"
             wait_ready(url)
             yield url
@@ -69,6 +101,7 @@ def running(config: Config) -> Iterator[str]:
             _stop_local_cluster()
         else:
             serve.delete(APP)
+            serve.delete(POLICY_APP)
             memory.stop()
 
 
@@ -90,6 +123,19 @@ def start_ray(config: Config) -> None:
         ray.init(address="local", namespace=NAMESPACE, **quiet)
     else:
         ray.init(address=config.ray_address, namespace=NAMESPACE, log_to_driver=False)
+
+
+def check_resources(config: Config) -> None:
+    """Print what is asked for and what is free. Raises `StartError` where the cluster cannot have it all."""
+    asked, nodes = preflight.parts(config), preflight.free_on_nodes()
+    table = preflight.table(asked, nodes)
+    missing = preflight.lacking(asked, nodes)
+    taken_over = MemoryPool.running(config) is not None  # what an earlier start left running is not free
+    if missing and not (config.policy.wait_for_nodes or taken_over):
+        raise StartError(f"the cluster has no room for {', '.join(missing)}\n{table}")
+    print(table, flush=True)
+    if missing and not taken_over:
+        print(f"waiting for nodes that have room for {', '.join(missing)}", flush=True)
 
 
 def check_port(config: Config) -> None:

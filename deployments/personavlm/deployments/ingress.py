@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from personavlm.deployments import chat_routes, error_replies, lifecycle_routes, memory_routes
@@ -15,10 +14,11 @@ from personavlm.deployments.api import ErrorReply
 from personavlm.deployments.console import router as console_router
 from personavlm.deployments.images import ImagePolicy
 from personavlm.deployments.keys import KeyRing
+from personavlm.deployments.limits import Limits
 from personavlm.deployments.memory_pool import MemoryPool
+from personavlm.deployments.policy_replicas import PolicyReplicas
 from personavlm.deployments.services import Services
 from personavlm.platform.config import Config
-from personavlm.platform.engines.build import build_engine
 
 READY_TIMEOUT_S = 5
 
@@ -26,19 +26,19 @@ READY_TIMEOUT_S = 5
 class Ingress:
     """Serve calls `__serve_build_asgi_app__` once the replica is constructed."""
 
-    def __init__(self, config: Config, policy: DeploymentHandle) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        engine = build_engine(config.engine)
         self._services = Services(
             keys=KeyRing(config.service.keys_file),
             memory=MemoryPool.connect(config),
-            policy=policy,
+            policy=PolicyReplicas(),
             images=ImagePolicy(
                 max_bytes=int(config.service.max_image_mb * 2**20),
                 allow_remote=config.service.allow_remote_images,
             ),
-            model=engine.model,
-            model_description=engine.description,
+            limits=Limits(config.limits, config.service.ingress_replicas),
+            request_timeout_s=config.service.request_timeout_s,
+            max_request_timeout_s=config.service.max_request_timeout_s,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -9,19 +9,16 @@ from typing import Annotated, Literal, Self
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
+
+from personavlm.platform.config_section import Section
+from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
 
 DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
 
 
 class ConfigError(Exception):
     """The configuration file cannot be used; the message names the field and the problem."""
-
-
-class Section(BaseModel):
-    """A part of the configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RulesEngineConfig(Section):
@@ -40,6 +37,8 @@ class OpenAiEngineConfig(Section):
     """Name of the model at that server; also the name under which this service offers it."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the server's key; it may be unset where the server wants none."""
+    version: str = ""
+    """Which weights that server has, in your own words; stored with every turn that they answered."""
     timeout_s: float = Field(60, gt=0)
     """Longest wait for one reply, and for each piece of it."""
 
@@ -59,7 +58,7 @@ class MemoryConfig(Section):
     durability: Literal["journal", "commit"] | None = None
     """What acknowledges a write: the journal on a local disk, or LanceDB's commit. By default the journal
     for a folder and the commit for object storage, where a journal on the machine could be lost with it."""
-    storage_options: dict[str, str] = {}
+    storage_options: dict[str, str] = Field({})
     """LanceDB's `storage_options` of the object store, such as `aws_endpoint`. Credentials belong in the
     environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
     shards: int = Field(2, ge=1, le=1024)
@@ -85,7 +84,7 @@ class MemoryConfig(Section):
     retention_days: dict[
         Literal["turns", "core", "semantic", "episodic", "procedural", "profile"],
         Annotated[float, Field(gt=0)],
-    ] = {}
+    ] = Field({})
     """Days after which turns, memories of a kind, or profile versions are erased; the others are kept."""
     context_tokens: int = Field(2000, ge=100)
     """Budget of the open session in the first prompt; older turns of it stay searchable."""
@@ -132,18 +131,30 @@ class ServiceConfig(Section):
     keys_file: Path = DATA_DIR / "keys.json"
     """API keys, hashed. `personavlm keys create` writes it."""
     ingress_replicas: int = Field(1, ge=1)
-    policy_replicas: int = Field(1, ge=1)
     cpus_per_replica: float = Field(0.25, ge=0)
+    """Of the ingress."""
+    request_timeout_s: float = Field(300, gt=0)
+    """How long a message may take, waiting included, if its client does not say (X-Request-Timeout)."""
+    max_request_timeout_s: float = Field(600, gt=0)
+    """The longest that a client may ask for."""
     max_body_mb: float = Field(24, gt=0)
     max_image_mb: float = Field(8, gt=0)
     allow_remote_images: bool = False
     """Fetch image URLs that clients send. Off: the service makes no outgoing requests."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.request_timeout_s > self.max_request_timeout_s:
+            raise ValueError("request_timeout_s is above max_request_timeout_s")
+        return self
 
 
 class Config(Section):
     """Everything that `personavlm serve` can be told."""
 
     service: ServiceConfig = ServiceConfig()
+    policy: PolicyConfig = PolicyConfig()
+    limits: LimitsConfig = LimitsConfig()
     memory: MemoryConfig = MemoryConfig()
     engine: EngineConfig = RulesEngineConfig()
     agent: AgentConfig = AgentConfig()
