@@ -71,13 +71,14 @@ class SlowModel:
             self.begun += 1
             self.ports.append(request.client.port if request.client else 0)
             self._changed.notify_all()
-        while not self._free:
-            if await request.is_disconnected():
-                with self._changed:
-                    self.abandoned += 1
-                    self._changed.notify_all()
-                return
-            await asyncio.sleep(0.01)
+        try:
+            while not self._free:
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:  # the connection is closed
+            with self._changed:
+                self.abandoned += 1
+                self._changed.notify_all()
+            raise
         yield REPLY[half:]
 
 

@@ -22,7 +22,7 @@ from personavlm.deployments.keys import create_key
 from tests.integration.conftest import Service, start, stop
 from tests.integration.slow_model import ANSWER, PATIENCE_S, SlowModel, serving
 
-REPLICAS, EACH, QUEUED = 3, 2, 2
+REPLICAS, EACH, QUEUED = 3, 2, 8
 USERS = [f"user-{number}" for number in range(9)]
 
 
@@ -131,13 +131,10 @@ def test_who_comes_when_all_are_full_and_the_queue_too_is_told_when_to_come_back
         assert code(refused) == (429, "rate_limit_exceeded")
         assert refused.json()["error"]["type"] == "rate_limit_error"
         assert int(refused.headers["Retry-After"]) > 0
-        late = post(served, "ben", "I am in a hurry.", headers={"X-Request-Timeout": "0.3"})
-        assert code(late) in ((504, "deadline_exceeded"), (429, "rate_limit_exceeded"))
         slow.let_go()
         for reply in held:
             answered(reply.result())
         assert Counter(reply.result().status_code for reply in more) == {200: QUEUED, 429: 1}
-    assert turns(served, "ben") == []
 
 
 def test_a_message_that_finds_no_free_replica_by_its_deadline_is_given_up(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import socket
@@ -13,7 +14,7 @@ from math import ceil
 import httpx
 import ray
 from ray import serve
-from ray.serve import Application, RunTarget
+from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
 from personavlm.deployments import preflight
@@ -22,7 +23,6 @@ from personavlm.deployments.ingress import Ingress
 from personavlm.deployments.local_ray import announced
 from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
 from personavlm.deployments.policy import Policy
-from personavlm.deployments.policy_replicas import POLICY, POLICY_APP
 from personavlm.platform.config import Config
 
 APP = "personavlm"
@@ -33,13 +33,31 @@ class StartError(Exception):
     """The service could not be started; the message says why and what helps."""
 
 
-def build_policy(config: Config, spare: int = 1) -> Application:
-    """The application of the policy replicas, which can be rolled out by itself.
+def build(config: Config, spare: int = 1) -> Application:
+    """The application graph: ingress in front of policy.
 
-    ``spare`` replicas are started before old ones are stopped; 0 where the cluster has no room for one.
+    Where it runs already, new policy replicas take the place of the old ones, ``spare`` of them before an old
+    one stops. The ingress replicas stay unless their own sections of the configuration are others.
     """
+    own = config.model_dump_json(include={"service", "limits", "memory"})
     policy = config.policy
-    resources = {"num_cpus": policy.cpus, "num_gpus": policy.gpus, "resources": dict(policy.resources)}
+    ingress = serve.deployment(
+        name="ingress",
+        num_replicas=config.service.ingress_replicas,
+        ray_actor_options={"num_cpus": config.service.cpus_per_replica},
+        # Nothing waits here: messages wait in the handle of the policy, where they are counted.
+        max_ongoing_requests=policy.most_replicas * policy.max_ongoing + policy.max_queued + 256,
+        max_surge_percent=1,
+        graceful_shutdown_timeout_s=policy.drain_s,
+        graceful_shutdown_wait_loop_s=0.2,
+    )(serve.ingress()(Ingress))
+    # Serve gives every deployment a new version at every run, unless it has one; the option is not public.
+    ingress = ingress.options(version=hashlib.sha256(own.encode()).hexdigest(), _internal=True)
+    return ingress.bind(config, _policy(config, spare))
+
+
+def _policy(config: Config, spare: int) -> Application:
+    policy = config.policy
     size: dict[str, object] = {"num_replicas": policy.replicas}
     if scale := policy.autoscaling:
         size = {"autoscaling_config": AutoscalingConfig(
@@ -50,8 +68,12 @@ def build_policy(config: Config, spare: int = 1) -> Application:
             downscale_delay_s=scale.down_after_s,
         )}  # fmt: skip
     deployment = serve.deployment(
-        name=POLICY,
-        ray_actor_options=resources,
+        name="policy",
+        ray_actor_options={
+            "num_cpus": policy.cpus,
+            "num_gpus": policy.gpus,
+            "resources": dict(policy.resources),
+        },
         max_ongoing_requests=policy.max_ongoing,
         max_queued_requests=ceil(policy.max_queued / config.service.ingress_replicas),
         request_router_config=RequestRouterConfig(request_router_class=AffinityRouter),
@@ -59,21 +81,8 @@ def build_policy(config: Config, spare: int = 1) -> Application:
         graceful_shutdown_timeout_s=policy.drain_s,
         graceful_shutdown_wait_loop_s=0.2,
         **size,
-    )
-    return deployment(Policy).bind(config)
-
-
-def build_ingress(config: Config) -> Application:
-    """The application that listens. Messages wait in its handle of the policy, where they are counted."""
-    policy = config.policy
-    ingress = serve.deployment(
-        name="ingress",
-        num_replicas=config.service.ingress_replicas,
-        ray_actor_options={"num_cpus": config.service.cpus_per_replica},
-        max_ongoing_requests=policy.most_replicas * policy.max_ongoing + policy.max_queued + 256,
-        graceful_shutdown_wait_loop_s=0.2,
-    )
-    return ingress(serve.ingress()(Ingress)).bind(config)
+    )(Policy)
+    return deployment.bind(config)
 
 
 @contextmanager
@@ -89,10 +98,7 @@ def running(config: Config) -> Iterator[str]:
                 http_options={"host": config.service.host, "port": config.service.port},
                 logging_config={"log_level": "WARNING"},
             )
-            serve.run_many([
-                RunTarget(build_policy(config), name=POLICY_APP, route_prefix=None),
-                RunTarget(build_ingress(config), name=APP, route_prefix="/"),
-            ])  # fmt: skip
+            serve.run(build(config), name=APP, route_prefix="/")
             url = f"http://{config.service.host}:{config.service.port}"
             wait_ready(url)
             yield url
@@ -101,7 +107,6 @@ def running(config: Config) -> Iterator[str]:
             _stop_local_cluster()
         else:
             serve.delete(APP)
-            serve.delete(POLICY_APP)
             memory.stop()
 
 

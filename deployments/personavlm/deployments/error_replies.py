@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.exceptions import RayServeException
 from starlette.exceptions import HTTPException
 
 from personavlm.deployments.api import ErrorDetail, ErrorReply
@@ -61,12 +61,6 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RayTaskError)
     async def remote(_: Request, error: RayTaskError) -> JSONResponse:
         return _remote(error)
-
-    @app.exception_handler(BackPressureError)
-    async def full(_: Request, error: BackPressureError) -> JSONResponse:
-        log.warning("messages are refused: %s", error)
-        message = "the service is busy and its queue is full; try again"
-        return error_reply(message, 429, None, "rate_limit_exceeded")
 
     @app.exception_handler(RayServeException)
     @app.exception_handler(RayError)

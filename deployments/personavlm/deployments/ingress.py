@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from personavlm.deployments import chat_routes, error_replies, lifecycle_routes, memory_routes
@@ -26,12 +27,12 @@ READY_TIMEOUT_S = 5
 class Ingress:
     """Serve calls `__serve_build_asgi_app__` once the replica is constructed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, policy: DeploymentHandle) -> None:
         self._config = config
         self._services = Services(
             keys=KeyRing(config.service.keys_file),
             memory=MemoryPool.connect(config),
-            policy=PolicyReplicas(),
+            policy=PolicyReplicas(policy),
             images=ImagePolicy(
                 max_bytes=int(config.service.max_image_mb * 2**20),
                 allow_remote=config.service.allow_remote_images,

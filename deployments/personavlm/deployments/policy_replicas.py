@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import cast
 
-from ray import serve
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from personavlm.deployments.deadlines import until
 from personavlm.deployments.events import ChatJob, Event, Served
 from personavlm.platform.errors import RequestError
 
-POLICY, POLICY_APP = "policy", "personavlm-policy"
-"""The deployment, and the application of its own that it is, so that it can be rolled out by itself."""
-
 
 class PolicyReplicas:
     """Behind one handle, which also holds the queue of this ingress replica."""
 
-    def __init__(self) -> None:
-        self._handle: DeploymentHandle = serve.get_deployment_handle(POLICY, POLICY_APP)
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle
         self._served: Served | None = None
 
     async def served(self) -> Served:
         """What one of the replicas says of itself now; they differ only while a new version is rolled out."""
-        self._served = cast(Served, await self._handle.served.remote())
+        with _room():
+            self._served = cast(Served, await self._handle.served.remote())
         return self._served
 
     async def check(self, model: str) -> None:
@@ -41,14 +40,22 @@ class PolicyReplicas:
     async def chat(self, job: ChatJob) -> AsyncIterator[list[Event]]:
         """The events of the reply, once a replica has taken the message on.
 
-        Raises `BackPressureError` where too many wait already, `RequestError` at the deadline.
+        Raises `RequestError` where too many wait already, and at the deadline.
         """
         session = "\0".join(job.user)
         events = self._handle.options(stream=True, session_id=session).chat.remote(job)
-        try:
+        with _room():
             async with until(job.deadline, "waited for a free replica"):
                 await anext(events)
-        except RequestError:
-            events.cancel()
-            raise
         return cast(AsyncIterator[list[Event]], events)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Say in our own words that the queue is full: Serve's would reach the client as plain text."""
+    try:
+        yield
+    except BackPressureError as error:
+        raise RequestError(
+            "the service is busy and its queue is full; try again", status=429, code="rate_limit_exceeded"
+        ) from error

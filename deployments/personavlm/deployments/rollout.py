@@ -5,10 +5,9 @@ from __future__ import annotations
 import ray
 from ray import serve
 
-from personavlm.deployments.app import StartError, build_policy
+from personavlm.deployments.app import APP, StartError, build
 from personavlm.deployments.local_ray import running_address
 from personavlm.deployments.memory_pool import NAMESPACE
-from personavlm.deployments.policy_replicas import POLICY_APP
 from personavlm.deployments.preflight import free_on_nodes, lacking, nodes_when_empty, policy_part, table
 from personavlm.platform.config import Config
 
@@ -16,8 +15,8 @@ from personavlm.platform.config import Config
 def roll_out(config: Config) -> None:
     """Replace the policy replicas of the running service, one after the other, and return when it is done.
 
-    Of the configuration, the sections `engine`, `agent` and `policy` take effect. An old replica stops after
-    the replies that it has begun. Raises `StartError`; the old replicas then go on.
+    An old replica stops after the replies that it has begun. The memory actors keep their configuration.
+    Raises `StartError`; the old replicas then go on.
     """
     address = config.ray_address or running_address(config.memory.uri)
     if address is None:
@@ -26,10 +25,10 @@ def roll_out(config: Config) -> None:
         )
     ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     try:
-        if POLICY_APP not in serve.status().applications:
+        if APP not in serve.status().applications:
             raise StartError(f"the cluster at {address} runs no service; `personavlm serve` starts one")
         spare = _spare(config)
-        serve.run(build_policy(config, spare), name=POLICY_APP, route_prefix=None)
+        serve.run(build(config, spare), name=APP, route_prefix="/")
     except RuntimeError as error:  # what Serve raises for an application that did not come up
         raise StartError(f"the new replicas did not start: {error}") from error
     finally:
