@@ -225,8 +225,8 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "personavlm"
-    version: str
-    """Which weights answer; empty where nobody has said."""
+    version: str = ""
+    """Which weights answer, where somebody has said."""
     description: str
 
 

@@ -53,9 +53,9 @@ router = APIRouter(responses={status: {"model": ErrorReply} for status in REFUSA
 
 
 @router.get("/v1/models", response_model=ModelList)
-async def models(_: Caller, shared: SharedServices) -> ModelList:
+async def models(_: Caller, shared: SharedServices, deadline: Deadline) -> ModelList:
     """The policy that this service runs."""
-    served = await shared.policy.served()
+    served = await shared.policy.served(deadline)
     return ModelList(data=[Model(id=served.model, version=served.version, description=served.description)])
 
 
@@ -77,7 +77,7 @@ async def chat(
 
 async def _job(request: ChatRequest, caller: Credential, shared: Services, deadline: float) -> ChatJob:
     """Check everything that can be wrong with a request; store its images only then."""
-    await shared.policy.check(request.model)
+    await shared.policy.check(request.model, deadline)
     for name, used in _replay_fields(request).items():
         if used:
             require_replay(caller, f"metadata.{name}")
@@ -176,7 +176,7 @@ class Reply:
                 yield "".join(self._sse(event) for event in batch)
         except RayError as error:  # the status line has left long ago: the stream itself must say it
             log.warning("a policy replica was lost in the middle of a reply: %s", error)
-            message = "the reply broke off and was not stored; try again"
+            message = "the reply broke off; try again"
             yield self._sse(Failure(message, 503, None, "reply_broke_off"))
         yield "data: [DONE]\n\n"
 

@@ -13,6 +13,8 @@ from personavlm.deployments.deadlines import until
 from personavlm.deployments.events import ChatJob, Event, Served
 from personavlm.platform.errors import RequestError
 
+WAITED = "waited for a free replica"
+
 
 class PolicyReplicas:
     """Behind one handle, which also holds the queue of this ingress replica."""
@@ -21,17 +23,18 @@ class PolicyReplicas:
         self._handle = handle
         self._served: Served | None = None
 
-    async def served(self) -> Served:
+    async def served(self, deadline: float) -> Served:
         """What one of the replicas says of itself now; they differ only while a new version is rolled out."""
         with _room():
-            self._served = cast(Served, await self._handle.served.remote())
+            async with until(deadline, WAITED):
+                self._served = cast(Served, await self._handle.served.remote())
         return self._served
 
-    async def check(self, model: str) -> None:
+    async def check(self, model: str, deadline: float) -> None:
         """Raises `RequestError` where the model is not served, and only after it has asked again."""
         if self._served and model == self._served.model:
             return
-        if model != (known := await self.served()).model:
+        if model != (known := await self.served(deadline)).model:
             raise RequestError(
                 f"model {model!r} is not served here; use {known.model!r}",
                 status=404, param="model", code="model_not_found",
@@ -45,7 +48,7 @@ class PolicyReplicas:
         session = "\0".join(job.user)
         events = self._handle.options(stream=True, session_id=session).chat.remote(job)
         with _room():
-            async with until(job.deadline, "waited for a free replica"):
+            async with until(job.deadline, WAITED):
                 await anext(events)
         return cast(AsyncIterator[list[Event]], events)
 
