@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import ray
 from ray import serve
 
@@ -23,6 +25,7 @@ def roll_out(config: Config) -> None:
         raise StartError(
             "no service with this memory.uri runs here; if one runs on a cluster, set ray_address"
         )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
     try:
         if APP not in serve.status().applications:

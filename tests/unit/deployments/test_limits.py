@@ -36,13 +36,16 @@ def test_a_bucket_never_grants_more_than_its_rate_and_a_burst(
 ) -> None:
     clock = Clock()
     bucket = TokenBucket(per_minute, clock)
-    started, charged = clock.now, 0
+    charges: list[tuple[float, int]] = []
     for pause, tokens in steps:
         clock.now += pause
-        if not bucket.wait_s():  # granted: what was used before is within the budget
-            assert charged <= per_minute / 60 * (clock.now - started) + per_minute + ROUNDING
-            bucket.charge(tokens)
-            charged += tokens
+        if bucket.wait_s():
+            continue
+        for start, _ in charges:  # granted: since whenever, what was used is within the budget
+            used = sum(amount for when, amount in charges if when >= start)
+            assert used <= per_minute / 60 * (clock.now - start) + per_minute + ROUNDING
+        bucket.charge(tokens)
+        charges.append((clock.now, tokens))
 
 
 @given(per_minute=st.integers(1, 10_000), steps=steps)
