@@ -72,16 +72,15 @@ class Policy:
             max_tokens=config.agent.max_tokens,
             temperature=config.agent.temperature,
         )
-        self._served = Served(
-            model=self._engine.model,
-            version=self._engine.version,
-            description=self._engine.description,
-            replica=serve.get_replica_context().replica_id.unique_id,
-        )
+        self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def served(self) -> Served:
         """What answers here."""
-        return self._served
+        return self._served()
+
+    def _served(self) -> Served:
+        engine = self._engine
+        return Served(engine.model, engine.version, engine.description, self._replica)
 
     async def chat(self, job: ChatJob) -> AsyncIterator[list[Event]]:
         """The events of one reply, in batches of whatever piled up while the last one travelled.
@@ -158,7 +157,7 @@ class Policy:
             completion_tokens=outcome.completion_tokens,
             omitted_turns=outcome.omitted_turns,
             timings_ms=timings,
-            served=self._served,
+            served=self._served(),
         )
 
     def _draft(self, job: ChatJob, now: datetime, context: Context, outcome: Outcome) -> TurnDraft:
@@ -169,7 +168,7 @@ class Policy:
             event_time=now if job.now else None,
             images=job.images,
             thinking=outcome.thinking,
-            model="@".join(filter(None, (self._served.model, self._served.version))),
+            model="@".join(filter(None, (self._engine.model, self._engine.version))),
             client_id=job.client_id,
             utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
             allow_past=job.allow_past,
