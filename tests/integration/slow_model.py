@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -109,3 +112,16 @@ def serving() -> Iterator[SlowModel]:
         model.let_go()
         server.should_exit = True
         thread.join()
+
+
+def process_with_connection(port: int) -> int:
+    """The id of the process whose end of a TCP connection of this machine has that port."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    inode = next(row[9] for row in rows if int(row[1].split(":")[1], 16) == port)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) == f"socket:[{inode}]":
+                return int(re.findall(r"\d+", str(link))[0])
+        except OSError:  # the process, or its file, is gone by now
+            continue
+    raise AssertionError(f"no process has the port {port}")

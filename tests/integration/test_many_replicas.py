@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +18,7 @@ import yaml
 
 from personavlm.deployments.keys import create_key
 from tests.integration.conftest import Service, start, stop
-from tests.integration.slow_model import ANSWER, PATIENCE_S, SlowModel, serving
+from tests.integration.slow_model import ANSWER, PATIENCE_S, SlowModel, process_with_connection, serving
 
 REPLICAS, EACH, QUEUED = 3, 2, 8
 USERS = [f"user-{number}" for number in range(9)]
@@ -245,19 +243,6 @@ def test_a_replica_that_is_killed_while_it_streams_ends_the_stream_with_an_error
     assert turns(served, "kim") == before
     assert replica_of(served, "kim") != home
     assert turns(served, "kim") == [*before, "Hello."]
-
-
-def process_with_connection(port: int) -> int:
-    """The id of the process whose end of a TCP connection of this machine has that port."""
-    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    inode = next(row[9] for row in rows if int(row[1].split(":")[1], 16) == port)
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.readlink(link) == f"socket:[{inode}]":
-                return int(re.findall(r"\d+", str(link))[0])
-        except OSError:  # the process, or its file, is gone by now
-            continue
-    raise AssertionError(f"no process has the port {port}")
 
 
 def rollout(
