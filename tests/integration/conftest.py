@@ -67,6 +67,7 @@ def start(folder: Path, **sections: object) -> tuple[subprocess.Popen[str], str]
     for line in process.stdout:
         if "ready" in line:
             return process, f"http://127.0.0.1:{port}"
+    process.stdout.close()
     raise RuntimeError(f"the service ended with status {process.wait()} before it was ready")
 
 

@@ -167,6 +167,9 @@ class Trace(BaseModel):
     evidence: list[Evidence] = []
     omitted_turns: int = 0
     timings_ms: dict[str, float] = {}
+    model_version: str = ""
+    replica: str = ""
+    """Which policy replica answered."""
 
 
 class ReplyMessage(BaseModel):
@@ -222,6 +225,8 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "personavlm"
+    version: str = ""
+    """Which weights answer, where somebody has said."""
     description: str
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from math import ceil
 
 import httpx
 import ray
 from ray import serve
 from ray.serve import Application
+from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
+from personavlm.deployments import preflight
+from personavlm.deployments.affinity import AffinityRouter
 from personavlm.deployments.ingress import Ingress
 from personavlm.deployments.local_ray import announced
 from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
@@ -29,24 +34,56 @@ class StartError(Exception):
     """The service could not be started; the message says why and what helps."""
 
 
-def build(config: Config) -> Application:
-    """The application graph: ingress in front of policy."""
-    resources = {"num_cpus": config.service.cpus_per_replica}
-    policy = serve.deployment(
-        name="policy",
-        num_replicas=config.service.policy_replicas,
-        ray_actor_options=resources,
-        max_ongoing_requests=64,
-        graceful_shutdown_wait_loop_s=0.2,
-    )
+def build(config: Config, spare: int = 1) -> Application:
+    """The application graph: ingress in front of policy.
+
+    Where it runs already, new policy replicas take the place of the old ones, ``spare`` of them before an old
+    one stops. The ingress replicas stay unless their own sections of the configuration are others.
+    """
+    own = config.model_dump_json(include={"service", "limits", "memory"})
+    policy = config.policy
     ingress = serve.deployment(
         name="ingress",
         num_replicas=config.service.ingress_replicas,
-        ray_actor_options=resources,
-        max_ongoing_requests=256,
+        ray_actor_options={"num_cpus": config.service.cpus_per_replica},
+        # Nothing waits here: messages wait in the handle of the policy, where they are counted.
+        max_ongoing_requests=policy.most_replicas * policy.max_ongoing + policy.max_queued + 256,
+        max_surge_percent=1,
+        graceful_shutdown_timeout_s=policy.drain_s,
         graceful_shutdown_wait_loop_s=0.2,
-    )
-    return ingress(serve.ingress()(Ingress)).bind(config, policy(Policy).bind(config))
+    )(serve.ingress()(Ingress))
+    # Serve gives every deployment a new version at every run, unless it has one; the option is not public.
+    ingress = ingress.options(version=hashlib.sha256(own.encode()).hexdigest(), _internal=True)
+    return ingress.bind(config, _policy(config, spare))
+
+
+def _policy(config: Config, spare: int) -> Application:
+    policy = config.policy
+    size: dict[str, object] = {"num_replicas": policy.replicas}
+    if scale := policy.autoscaling:
+        size = {"autoscaling_config": AutoscalingConfig(
+            min_replicas=scale.min_replicas,
+            max_replicas=scale.max_replicas,
+            target_ongoing_requests=scale.target_ongoing,
+            upscale_delay_s=scale.up_after_s,
+            downscale_delay_s=scale.down_after_s,
+        )}  # fmt: skip
+    deployment = serve.deployment(
+        name="policy",
+        ray_actor_options={
+            "num_cpus": policy.cpus,
+            "num_gpus": policy.gpus,
+            "resources": dict(policy.resources),
+        },
+        max_ongoing_requests=policy.max_ongoing,
+        max_queued_requests=ceil(policy.max_queued / config.service.ingress_replicas),
+        request_router_config=RequestRouterConfig(request_router_class=AffinityRouter),
+        max_surge_percent=spare,  # of the replicas, rounded up
+        graceful_shutdown_timeout_s=policy.drain_s,
+        graceful_shutdown_wait_loop_s=0.2,
+        **size,
+    )(Policy)
+    return deployment.bind(config)
 
 
 @contextmanager
@@ -58,6 +95,7 @@ def running(config: Config) -> Iterator[str]:
     config = with_pack(config)
     check_port(config)
     start_ray(config)
+    check_resources(config)
     memory = MemoryPool.connect(config)
     try:
         with announced(config.memory.uri, ray.get_runtime_context().gcs_address):
@@ -95,6 +133,19 @@ def start_ray(config: Config) -> None:
         ray.init(address="local", namespace=NAMESPACE, **quiet)
     else:
         ray.init(address=config.ray_address, namespace=NAMESPACE, log_to_driver=False)
+
+
+def check_resources(config: Config) -> None:
+    """Print what is asked for and what is free. Raises `StartError` where the cluster cannot have it all."""
+    asked, nodes = preflight.parts(config), preflight.free_on_nodes()
+    table = preflight.table(asked, nodes)
+    missing = preflight.lacking(asked, nodes)
+    taken_over = MemoryPool.running(config) is not None  # what an earlier start left running is not free
+    if missing and not (config.policy.wait_for_nodes or taken_over):
+        raise StartError(f"the cluster has no room for {', '.join(missing)}\n{table}")
+    print(table, flush=True)
+    if missing and not taken_over:
+        print(f"waiting for nodes that have room for {', '.join(missing)}", flush=True)
 
 
 def check_port(config: Config) -> None:

@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ray.exceptions import RayError
 
+from personavlm.deployments.admission import Admitted, Deadline
 from personavlm.deployments.api import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -47,23 +48,25 @@ STREAMED: dict[int | str, dict[str, Any]] = {
     }
 }
 
-router = APIRouter(
-    responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 410, 413, 502, 503, 504)}
-)
+REFUSALS = (400, 401, 403, 404, 409, 410, 413, 429, 502, 503, 504)
+router = APIRouter(responses={status: {"model": ErrorReply} for status in REFUSALS})
 
 
 @router.get("/v1/models", response_model=ModelList)
-async def models(_: Caller, shared: SharedServices) -> ModelList:
+async def models(_: Caller, shared: SharedServices, deadline: Deadline) -> ModelList:
     """The policy that this service runs."""
-    return ModelList(data=[Model(id=shared.model, description=shared.model_description)])
+    served = await shared.policy.served(deadline)
+    return ModelList(data=[Model(id=served.model, version=served.version, description=served.description)])
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
-async def chat(request: ChatRequest, caller: Caller, shared: SharedServices) -> Response:
+async def chat(
+    request: ChatRequest, caller: Caller, shared: SharedServices, deadline: Deadline, tenant: Admitted
+) -> Response:
     """Answer the newest user message of `messages`, from everything known about `user`."""
-    job = await _job(request, caller, shared)
-    events = shared.policy.options(stream=True).chat.remote(job)
-    reply = Reply(job.client_id, shared.model, request)
+    job = await _job(request, caller, shared, deadline)
+    events = tenant.charged(await shared.policy.chat(job))
+    reply = Reply(job.client_id, request)
     if not request.stream:
         return await reply.whole(events)
     first: list[Event] = await anext(events)  # an error before the first words gets its own HTTP status
@@ -72,13 +75,9 @@ async def chat(request: ChatRequest, caller: Caller, shared: SharedServices) -> 
     return StreamingResponse(reply.chunks(first, events), media_type="text/event-stream")
 
 
-async def _job(request: ChatRequest, caller: Credential, shared: Services) -> ChatJob:
+async def _job(request: ChatRequest, caller: Credential, shared: Services, deadline: float) -> ChatJob:
     """Check everything that can be wrong with a request; store its images only then."""
-    if request.model != shared.model:
-        raise RequestError(
-            f"model {request.model!r} is not served here; use {shared.model!r}",
-            status=404, param="model", code="model_not_found",
-        )  # fmt: skip
+    await shared.policy.check(request.model, deadline)
     for name, used in _replay_fields(request).items():
         if used:
             require_replay(caller, f"metadata.{name}")
@@ -101,6 +100,7 @@ async def _job(request: ChatRequest, caller: Credential, shared: Services) -> Ch
         remember=request.metadata.remember,
         trace=request.metadata.trace,
         stream=request.stream,
+        deadline=deadline,
     )
 
 
@@ -140,8 +140,8 @@ async def store_images(
 class Reply:
     """Turns the policy's events into OpenAI's objects."""
 
-    def __init__(self, reply_id: str, model: str, request: ChatRequest) -> None:
-        self._id, self._model, self._request = reply_id, model, request
+    def __init__(self, reply_id: str, request: ChatRequest) -> None:
+        self._id, self._model, self._request = reply_id, request.model, request
         self._created = int(time.time())
         self._opened = False
 
@@ -176,7 +176,7 @@ class Reply:
                 yield "".join(self._sse(event) for event in batch)
         except RayError as error:  # the status line has left long ago: the stream itself must say it
             log.warning("a policy replica was lost in the middle of a reply: %s", error)
-            message = "the reply broke off and was not stored; try again"
+            message = "the reply broke off; try again"
             yield self._sse(Failure(message, 503, None, "reply_broke_off"))
         yield "data: [DONE]\n\n"
 

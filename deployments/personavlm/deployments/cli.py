@@ -1,4 +1,4 @@
-"""`personavlm`, the command. Heavy imports happen after the arguments are parsed."""
+"""`personavlm` and its commands. Heavy imports happen after the arguments are parsed."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the service on this machine or on a Ray cluster")
     serve.add_argument("--config", type=Path, help="YAML file; without it, defaults and the rules engine")
     serve.set_defaults(run=_serve)
+
+    rollout = commands.add_parser("rollout", help="bring a new engine or policy into the running service")
+    rollout.add_argument("--config", type=Path, required=True, help="the service's new configuration")
+    rollout.set_defaults(run=_rollout)
 
     demo = commands.add_parser("demo", help="watch an assistant live through two months of one user")
     demo.add_argument("--once", action="store_true", help="write the report and exit instead of staying up")
@@ -114,6 +118,19 @@ def _serve(args: argparse.Namespace) -> int:
             stop.wait()
     except StartError as error:
         return _fail(str(error))
+    return 0
+
+
+def _rollout(args: argparse.Namespace) -> int:
+    config = _prepared(args.config)
+    from personavlm.deployments.app import StartError
+    from personavlm.deployments.rollout import roll_out
+
+    try:
+        roll_out(config)
+    except StartError as error:
+        return _fail(str(error))
+    print("All policy replicas run with the new configuration.")
     return 0
 
 

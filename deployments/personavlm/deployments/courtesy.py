@@ -44,6 +44,11 @@ class CourteousEngine:
         return self._engine.model
 
     @property
+    def version(self) -> str:
+        """The other engine's."""
+        return self._engine.version
+
+    @property
     def description(self) -> str:
         """The other engine's."""
         return self._engine.description

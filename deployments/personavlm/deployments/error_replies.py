@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
 from starlette.exceptions import HTTPException
 
 from personavlm.deployments.api import ErrorDetail, ErrorReply
@@ -37,9 +38,11 @@ def error_body(message: str, status: int, param: str | None = None, code: str | 
     return ErrorReply(error=ErrorDetail(message=message, type=kind, param=param, code=code))
 
 
-def error_reply(message: str, status: int, param: str | None = None, code: str | None = None) -> JSONResponse:
+def error_reply(
+    message: str, status: int, param: str | None = None, code: str | None = None, retry_after_s: int = 1
+) -> JSONResponse:
     """The whole response."""
-    headers = {"Retry-After": "1"} if status in (429, 503) else None
+    headers = {"Retry-After": str(retry_after_s)} if status in (429, 503) else None
     body = error_body(message, status, param, code).model_dump()
     return JSONResponse(body, status_code=status, headers=headers)
 
@@ -49,7 +52,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
-        return error_reply(error.message, error.status, error.param, error.code)
+        return error_reply(error.message, error.status, error.param, error.code, error.retry_after_s)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -59,8 +62,9 @@ def install(app: FastAPI) -> None:
     async def remote(_: Request, error: RayTaskError) -> JSONResponse:
         return _remote(error)
 
+    @app.exception_handler(RayServeException)
     @app.exception_handler(RayError)
-    async def unavailable(_: Request, error: RayError) -> JSONResponse:
+    async def unavailable(_: Request, error: RayError | RayServeException) -> JSONResponse:
         log.warning("a part of the service is restarting: %s", error)
         return error_reply("a part of the service is restarting; try again", 503, None, "unavailable")
 
@@ -96,7 +100,7 @@ def _invalid(error: RequestValidationError) -> JSONResponse:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return error_reply(f"the body is not valid JSON: {first['ctx']['error']}", 400, None, "invalid_json")
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
     param = ".".join(place) or None
     missing = first["type"] == "missing"
     message = f"{param or 'body'}: {'this field is required' if missing else first['msg']}"

@@ -22,7 +22,7 @@ class Found:
 class ChatJob:
     """One message to answer. ``now`` is set when the client states it; ``client_id`` is unique.
 
-    Without ``stream`` nothing is sent before the end.
+    Without ``stream`` nothing is sent before the end. ``deadline`` is in seconds since 1970.
     """
 
     user: UserKey
@@ -35,6 +35,17 @@ class ChatJob:
     remember: bool
     trace: bool
     stream: bool
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a policy replica says of itself: its model as clients name it, the version, what it is."""
+
+    model: str
+    version: str
+    description: str
+    replica: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class Done:
     completion_tokens: int
     omitted_turns: int
     timings_ms: dict[str, float]
+    served: Served
 
 
 @dataclass(frozen=True, slots=True)

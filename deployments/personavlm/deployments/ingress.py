@@ -15,10 +15,11 @@ from personavlm.deployments.api import ErrorReply
 from personavlm.deployments.console import router as console_router
 from personavlm.deployments.images import ImagePolicy
 from personavlm.deployments.keys import KeyRing
+from personavlm.deployments.limits import Limits
 from personavlm.deployments.memory_pool import MemoryPool
+from personavlm.deployments.policy_replicas import PolicyReplicas
 from personavlm.deployments.services import Services
 from personavlm.platform.config import Config
-from personavlm.platform.engines.build import build_engine
 
 READY_TIMEOUT_S = 5
 
@@ -28,17 +29,17 @@ class Ingress:
 
     def __init__(self, config: Config, policy: DeploymentHandle) -> None:
         self._config = config
-        engine = build_engine(config.engine)
         self._services = Services(
             keys=KeyRing(config.service.keys_file),
             memory=MemoryPool.connect(config),
-            policy=policy,
+            policy=PolicyReplicas(policy),
             images=ImagePolicy(
                 max_bytes=int(config.service.max_image_mb * 2**20),
                 allow_remote=config.service.allow_remote_images,
             ),
-            model=engine.model,
-            model_description=engine.description,
+            limits=Limits(config.limits, config.service.ingress_replicas),
+            request_timeout_s=config.service.request_timeout_s,
+            max_request_timeout_s=config.service.max_request_timeout_s,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

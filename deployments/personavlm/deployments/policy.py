@@ -10,9 +10,11 @@ from datetime import datetime
 from time import perf_counter
 from typing import TypeVar, cast
 
+from ray import serve
 from ray.exceptions import RayError
 
-from personavlm.deployments.events import ChatJob, Done, Event, Failure
+from personavlm.deployments.deadlines import until
+from personavlm.deployments.events import ChatJob, Done, Event, Failure, Served
 from personavlm.deployments.memory_pool import Home, MemoryPool
 from personavlm.memory_store import (
     BusyError,
@@ -31,7 +33,7 @@ from personavlm.platform.agent.loop import Agent, AgentSettings
 from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.config import Config
 from personavlm.platform.engines.build import build_engine
-from personavlm.platform.errors import EngineError, EngineTimeout
+from personavlm.platform.errors import EngineError, EngineTimeout, RequestError
 from personavlm.platform.prompts.chosen import chosen_pack
 
 log = logging.getLogger(__name__)
@@ -72,12 +74,22 @@ class Policy:
             max_tokens=config.agent.max_tokens,
             temperature=config.agent.temperature,
         )
+        self._replica = serve.get_replica_context().replica_id.unique_id
+
+    async def served(self) -> Served:
+        """What answers here."""
+        return self._served()
+
+    def _served(self) -> Served:
+        engine = self._engine
+        return Served(engine.model, engine.version, engine.description, self._replica)
 
     async def chat(self, job: ChatJob) -> AsyncIterator[list[Event]]:
         """The events of one reply, in batches of whatever piled up while the last one travelled.
 
-        Ends with `Done` or `Failure`.
+        The first batch is empty: the message has been taken on. Ends with `Done` or `Failure`.
         """
+        yield []
         async for batch in batches(self._reply_or_failure(job)):
             yield batch
 
@@ -85,6 +97,8 @@ class Policy:
         try:
             async for event in self._reply(job):
                 yield event
+        except RequestError as error:
+            yield Failure(error.message, error.status, error.param, error.code)
         except OutOfOrderError as error:
             cause = getattr(error, "cause", error)  # Ray puts the remote traceback around its message
             message = f"{cause}; send turns in order, or set allow_past"
@@ -107,17 +121,19 @@ class Policy:
     async def _reply(self, job: ChatJob) -> AsyncIterator[Event]:
         started = perf_counter()
         home = self._pool.home(job.user)
-        now, context = await home.call("begin", job.text, job.now, job.allow_past)
-        context_ms = _since(started)
-        agent = Agent(self._engine, HomeMemory(home, context), self._prompts, self._settings)
-        message = Message(job.user, job.text, now, job.images, job.instructions)
-        async with aclosing(agent.run(message)) as events:  # a client that goes away stops the engine
-            async for event in events:
-                if isinstance(event, Outcome):
-                    draft = self._draft(job, now, context, event)
-                    yield await self._finish(home, job, draft, event, context_ms)
-                elif job.stream and not isinstance(event, StepTrace):
-                    yield event
+        async with until(job.deadline, "was being answered") as timeout:
+            now, context = await home.call("begin", job.text, job.now, job.allow_past)
+            context_ms = _since(started)
+            agent = Agent(self._engine, HomeMemory(home, context), self._prompts, self._settings)
+            message = Message(job.user, job.text, now, job.images, job.instructions)
+            async with aclosing(agent.run(message)) as events:  # a client that goes away stops the engine
+                async for event in events:
+                    if isinstance(event, Outcome):
+                        timeout.reschedule(None)  # or the client is told 504 and the turn is stored after all
+                        draft = self._draft(job, now, context, event)
+                        yield await self._finish(home, job, draft, event, context_ms)
+                    elif job.stream and not isinstance(event, StepTrace):
+                        yield event
 
     async def _finish(
         self, home: Home, job: ChatJob, draft: TurnDraft, outcome: Outcome, context_ms: float
@@ -143,6 +159,7 @@ class Policy:
             completion_tokens=outcome.completion_tokens,
             omitted_turns=outcome.omitted_turns,
             timings_ms=timings,
+            served=self._served(),
         )
 
     def _draft(self, job: ChatJob, now: datetime, context: Context, outcome: Outcome) -> TurnDraft:
@@ -153,7 +170,7 @@ class Policy:
             event_time=now if job.now else None,
             images=job.images,
             thinking=outcome.thinking,
-            model=self._engine.model,
+            model="@".join(filter(None, (self._engine.model, self._engine.version))),
             client_id=job.client_id,
             utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
             allow_past=job.allow_past,

@@ -7,12 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from ray.serve.handle import DeploymentHandle
 
 from personavlm.deployments.api import USER_PATTERN
 from personavlm.deployments.images import ImagePolicy
 from personavlm.deployments.keys import Credential, KeyRing
+from personavlm.deployments.limits import Limits
 from personavlm.deployments.memory_pool import MemoryPool
+from personavlm.deployments.policy_replicas import PolicyReplicas
 from personavlm.memory_store import UserKey
 from personavlm.platform.errors import RequestError
 
@@ -23,10 +24,11 @@ class Services:
 
     keys: KeyRing
     memory: MemoryPool
-    policy: DeploymentHandle
+    policy: PolicyReplicas
     images: ImagePolicy
-    model: str
-    model_description: str
+    limits: Limits
+    request_timeout_s: float
+    max_request_timeout_s: float
 
 
 _bearer = HTTPBearer(auto_error=False, description="An API key made by `personavlm keys create`.")

@@ -23,6 +23,8 @@ def trace_of(done: Done, wanted: bool) -> Trace:
         evidence=[_evidence(found) for found in done.found],
         omitted_turns=done.omitted_turns,
         timings_ms={name: round(value, 2) for name, value in done.timings_ms.items()},
+        model_version=done.served.version,
+        replica=done.served.replica,
     )
 
 

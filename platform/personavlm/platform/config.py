@@ -10,8 +10,10 @@ import platformdirs
 import yaml
 from pydantic import Field, InstanceOf, ValidationError, field_validator, model_validator
 
-from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig, Section
+from personavlm.platform.config_section import Section
+from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig
 from personavlm.platform.prompts.render import PromptPack
+from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
 
 DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
 
@@ -101,18 +103,30 @@ class ServiceConfig(Section):
     keys_file: Path = DATA_DIR / "keys.json"
     """API keys, hashed. `personavlm keys create` writes it."""
     ingress_replicas: int = Field(1, ge=1)
-    policy_replicas: int = Field(1, ge=1)
     cpus_per_replica: float = Field(0.25, ge=0)
+    """Of the ingress."""
+    request_timeout_s: float = Field(300, gt=0)
+    """How long a message may take, waiting included, if its client does not say (X-Request-Timeout)."""
+    max_request_timeout_s: float = Field(600, gt=0)
+    """The longest that a client may ask for."""
     max_body_mb: float = Field(24, gt=0)
     max_image_mb: float = Field(8, gt=0)
     allow_remote_images: bool = False
     """Fetch image URLs that clients send. Off: the service makes no outgoing requests."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.request_timeout_s > self.max_request_timeout_s:
+            raise ValueError("request_timeout_s is above max_request_timeout_s")
+        return self
 
 
 class Config(Section):
     """Everything that `personavlm serve` can be told."""
 
     service: ServiceConfig = ServiceConfig()
+    policy: PolicyConfig = PolicyConfig()
+    limits: LimitsConfig = LimitsConfig()
     memory: MemoryConfig = MemoryConfig()
     engine: EngineConfig = RulesEngineConfig()
     agent: AgentConfig = AgentConfig()

@@ -6,13 +6,9 @@ import os
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
-
-class Section(BaseModel):
-    """A part of the configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from personavlm.platform.config_section import Section
 
 
 class RulesEngineConfig(Section):
@@ -36,6 +32,8 @@ class OpenAiEngineConfig(Section):
     """Name of the model at that server; also the name under which this service offers it."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the server's key; it may be unset where the server wants none."""
+    version: str = ""
+    """Which weights that server has, in your own words; stored with every turn that they answered."""
     timeout_s: float = Field(60, gt=0)
     """Longest wait for one reply, and for each piece of it."""
 
@@ -103,7 +101,7 @@ class VllmEngineConfig(LocalModelConfig):
     """Most conversations that are continued in one step."""
     compile: bool = True
     """Compile and capture graphs at start: minutes longer to start, faster afterwards."""
-    adapters: dict[str, AdapterConfig] = {}
+    adapters: dict[str, AdapterConfig] = Field({})
     """By the name that clients ask for."""
     adapter_slots: int = Field(4, ge=1)
     """How many adapters are in the GPU's memory at once; the one used least recently gives way."""

@@ -19,19 +19,23 @@ class RequestError(PlatformError):
     """A request that cannot be served as it is.
 
     ``status`` is the HTTP status, ``param`` the field at fault, ``code`` a stable machine-readable word.
+    ``retry_after_s`` says after how many seconds the same request may succeed, where the status allows it.
     """
 
-    def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str) -> None:
+    def __init__(
+        self, message: str, *, status: int = 400, param: str | None = None, code: str, retry_after_s: int = 1
+    ) -> None:
         super().__init__(message)
         self.message, self.status, self.param, self.code = message, status, param, code
+        self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keyword arguments survive pickling, so that the error crosses processes whole."""
-        return (_rebuild, (self.message, self.status, self.param, self.code))
+        return (_rebuild, (self.message, self.status, self.param, self.code, self.retry_after_s))
 
 
-def _rebuild(message: str, status: int, param: str | None, code: str) -> RequestError:
-    return RequestError(message, status=status, param=param, code=code)
+def _rebuild(message: str, status: int, param: str | None, code: str, retry_after_s: int) -> RequestError:
+    return RequestError(message, status=status, param=param, code=code, retry_after_s=retry_after_s)
 
 
 class WeightsError(PlatformError):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from personavlm.deployments.keys import Credential, KeyRing
+from personavlm.deployments.local_ray import free_port
 
 HEAVY = ("ray", "lancedb", "onnxruntime", "fastapi", "numpy", "pydantic")
 
@@ -59,6 +60,21 @@ def test_a_port_in_use_ends_with_its_reason(tmp_path: Path) -> None:
         done = personavlm("serve", "--config", str(tmp_path / "config.yaml"))
     assert done.returncode == 1
     assert f"{port}: Address already in use" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_cluster_without_room_ends_with_a_table_of_what_is_asked_and_free(tmp_path: Path) -> None:
+    config = {
+        "service": {"port": free_port()},
+        "memory": {"uri": str(tmp_path)},
+        "policy": {"gpus": 1, "resources": {"fast_disk": 2}},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    done = personavlm("serve", "--config", str(tmp_path / "config.yaml"))
+    assert done.returncode == 1
+    assert "no room for policy" in done.stderr and "Traceback" not in done.stderr
+    rows = [line.split() for line in done.stderr.splitlines()]
+    assert ["part", "count", "CPU", "GPU", "fast_disk"] in rows
+    assert ["policy", "1", "0.25", "1", "2"] in rows
 
 
 @pytest.mark.parametrize("arguments", [("serve", "--config"), ("replay",), ("keys",), ("dance",)])

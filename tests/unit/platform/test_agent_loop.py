@@ -210,6 +210,7 @@ class Endless:
     """An engine that writes until it is stopped, and says when it was."""
 
     model = "endless"
+    version = ""
     description = "Never stops."
 
     def __init__(self) -> None:

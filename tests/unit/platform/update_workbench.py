@@ -28,6 +28,7 @@ class TaskEngine:
     """Answers each update task by a function of its data; fails at one call where told to."""
 
     model = "tasks"
+    version = ""
     description = "Answers by task."
 
     def __init__(self, responders: dict[str, Responder], fail_at: int | None = None) -> None:

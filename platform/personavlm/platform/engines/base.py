@@ -133,6 +133,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def version(self) -> str:
+        """Which weights answer; stored with every turn. Empty where nobody has said."""
+        ...
+
+    @property
     def description(self) -> str:
         """One sentence for `/v1/models`: what answers here."""
         ...

@@ -29,6 +29,7 @@ def build_engine(config: EngineConfig) -> Engine:
             api_key=config.api_key().get_secret_value(),
             model=config.model,
             timeout_s=config.timeout_s,
+            version=config.version,
         )
     from personavlm.platform.engines.rules.engine import RulesEngine
 

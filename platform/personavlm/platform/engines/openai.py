@@ -30,8 +30,11 @@ _BUSY = frozenset((429, 503))
 class OpenAiEngine:
     """A text engine behind HTTP. ``timeout_s`` is the longest wait for a whole reply."""
 
-    def __init__(self, base_url: str, api_key: str, model: str, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, base_url: str, api_key: str, model: str, timeout_s: float = 60.0, version: str = ""
+    ) -> None:
         self._model = model
+        self._version = version
         self._base_url = base_url
         self._timeout_s = timeout_s
         self._client = openai.AsyncOpenAI(
@@ -45,6 +48,11 @@ class OpenAiEngine:
     def model(self) -> str:
         """The server's name of the model."""
         return self._model
+
+    @property
+    def version(self) -> str:
+        """As the configuration says."""
+        return self._version
 
     @property
     def description(self) -> str:

@@ -11,6 +11,7 @@ class ScriptedEngine:
     """Answers the n-th step of every conversation with the n-th completion."""
 
     model = "scripted"
+    version = ""
     description = "Replays completions that were written beforehand; no language model."
 
     def __init__(self, completions: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ class RulesEngine:
     """Answers each task with its rules. Keeps nothing between two calls."""
 
     model = "rules"
+    version = ""
     description = "Rules without a language model: recalls and quotes what you said; does not reason or see."
 
     def __init__(self) -> None:
