@@ -22,6 +22,8 @@ from tests.tiny_tokenizer import SPECIAL, tiny_tokenizer
 
 HIDDEN, HEADS, LAYERS = 128, 4, 2
 TEMPLATE = (
+    "{%- if messages[0]['role'] != 'system' -%}"
+    "{{- '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' -}}{%- endif -%}"
     "{%- for m in messages -%}{{- '<|im_start|>' + m['role'] + '\n' -}}"
     "{%- if m['content'] is string -%}{{- m['content'] -}}{%- else -%}{%- for c in m['content'] -%}"
     "{%- if c['type'] in ('image', 'image_url') -%}{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}"

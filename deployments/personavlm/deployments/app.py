@@ -23,10 +23,10 @@ from personavlm.deployments.ingress import Ingress
 from personavlm.deployments.local_ray import announced
 from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
 from personavlm.deployments.policy import Policy
+from personavlm.deployments.policy_engine import APP
 from personavlm.platform.config import Config
 from personavlm.platform.prompts.chosen import with_pack
 
-APP = "personavlm"
 READY_TIMEOUT_S = 120
 
 

@@ -53,10 +53,15 @@ router = APIRouter(responses={status: {"model": ErrorReply} for status in REFUSA
 
 
 @router.get("/v1/models", response_model=ModelList)
-async def models(_: Caller, shared: SharedServices, deadline: Deadline) -> ModelList:
-    """The policy that this service runs."""
+async def models(caller: Caller, shared: SharedServices, deadline: Deadline) -> ModelList:
+    """The policy that this service runs, and the adapters of it that the caller may use."""
     served = await shared.policy.served(deadline)
-    return ModelList(data=[Model(id=served.model, version=served.version, description=served.description)])
+    return ModelList(
+        data=[
+            Model(id=name, version=served.version, description=served.description)
+            for name in served.models(caller.tenant)
+        ]
+    )
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
@@ -77,7 +82,7 @@ async def chat(
 
 async def _job(request: ChatRequest, caller: Credential, shared: Services, deadline: float) -> ChatJob:
     """Check everything that can be wrong with a request; store its images only then."""
-    await shared.policy.check(request.model, deadline)
+    adapter = await shared.policy.adapter(request.model, caller.tenant, deadline)
     for name, used in _replay_fields(request).items():
         if used:
             require_replay(caller, f"metadata.{name}")
@@ -101,6 +106,7 @@ async def _job(request: ChatRequest, caller: Credential, shared: Services, deadl
         trace=request.metadata.trace,
         stream=request.stream,
         deadline=deadline,
+        adapter=adapter,
     )
 
 

@@ -60,6 +60,10 @@ class CourteousEngine:
             async for chunk in chunks:
                 yield chunk
 
+    async def check_health(self) -> None:
+        """The other engine's."""
+        await self._engine.check_health()
+
     async def close(self) -> None:
         """The other engine's."""
         await self._engine.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from personavlm.memory_store import AnyMemory, ImageRef, Turn, UserKey
 from personavlm.platform.agent.types import AnswerDelta, StepTrace, ThinkingDelta
+from personavlm.platform.engines.base import Completion, Sampling, Segment, TokenSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,45 @@ class ChatJob:
     trace: bool
     stream: bool
     deadline: float
+    adapter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineJob:
+    """One step of the update stage for the engine in a policy replica. ``tokens`` is a conversation's."""
+
+    user: UserKey
+    segments: tuple[Segment, ...]
+    tokens: tuple[TokenSpan, ...]
+    rendered: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class EngineResult:
+    """What the engine said, and the ids since the conversation's last."""
+
+    completion: Completion
+    tokens: tuple[TokenSpan, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a policy replica says of itself: its model as clients name it, the version, what it is."""
+    """What a policy replica says of itself: its model as clients name it, the version, what it is.
+
+    ``adapters`` are further names that clients may ask for, each with the tenants who may; none means all.
+    """
 
     model: str
     version: str
     description: str
     replica: str
+    adapters: Mapping[str, frozenset[str]]
+
+    def models(self, tenant: str) -> tuple[str, ...]:
+        """The names that a tenant may ask for, the model's own first."""
+        allowed = (name for name, tenants in self.adapters.items() if not tenants or tenant in tenants)
+        return (self.model, *allowed)
 
 
 @dataclass(frozen=True, slots=True)

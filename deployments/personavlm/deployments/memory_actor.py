@@ -21,6 +21,7 @@ from personavlm.deployments.memory_archives import Archives
 from personavlm.deployments.memory_keeping import Keeping
 from personavlm.deployments.memory_metrics import StoreGauges
 from personavlm.deployments.memory_personality import Personality
+from personavlm.deployments.policy_engine import update_engine
 from personavlm.deployments.store_root import open_stores
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
@@ -51,7 +52,6 @@ from personavlm.memory_store.turn_queue import TurnQueue
 from personavlm.platform.config import Config
 from personavlm.platform.encoders.cached import CachedEncoder
 from personavlm.platform.encoders.minilm import MiniLmEncoder
-from personavlm.platform.engines.build import build_engine
 from personavlm.platform.prompts.chosen import chosen_pack
 from personavlm.platform.updates import UpdateSettings, UpdateStage
 
@@ -75,7 +75,7 @@ class MemoryActor(Keeping, Archives, Personality):
         self._settings = UpdateSettings(
             session_gap=config.memory.session_gap, personality_rule=config.updates.personality_rule
         )
-        self._engine = CourteousEngine(build_engine(config.engine), self._courtesy)
+        self._engine = CourteousEngine(update_engine(config.engine), self._courtesy)
         self._stages: dict[MemoryStore, UpdateStage] = {}
         self._turn_queues: dict[MemoryStore, TurnQueue] = {}
         self._queue = UpdateQueue(self._update)

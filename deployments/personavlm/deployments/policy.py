@@ -14,12 +14,13 @@ from ray import serve
 from ray.exceptions import RayError
 
 from personavlm.deployments.deadlines import until
-from personavlm.deployments.events import ChatJob, Done, Event, Failure, Served
+from personavlm.deployments.events import ChatJob, Done, EngineJob, EngineResult, Event, Failure, Served
 from personavlm.deployments.memory_pool import Home, MemoryPool
 from personavlm.memory_store import (
     BusyError,
     Context,
     ErasedError,
+    ImageRef,
     LostEpochError,
     MovedError,
     NotFoundError,
@@ -32,6 +33,7 @@ from personavlm.memory_store import (
 from personavlm.platform.agent.loop import Agent, AgentSettings
 from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.config import Config
+from personavlm.platform.engines.base import Conversation, complete
 from personavlm.platform.engines.build import build_engine
 from personavlm.platform.errors import EngineError, EngineTimeout, RequestError
 from personavlm.platform.prompts.chosen import chosen_pack
@@ -74,6 +76,7 @@ class Policy:
             max_tokens=config.agent.max_tokens,
             temperature=config.agent.temperature,
         )
+        self._adapters = config.engine.allowed_adapters
         self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def served(self) -> Served:
@@ -82,7 +85,22 @@ class Policy:
 
     def _served(self) -> Served:
         engine = self._engine
-        return Served(engine.model, engine.version, engine.description, self._replica)
+        return Served(engine.model, engine.version, engine.description, self._replica, self._adapters)
+
+    async def generate(self, job: EngineJob) -> EngineResult:
+        """One step of the update stage. Raises `EngineError`."""
+        home = self._pool.home(job.user)
+
+        async def load_image(ref: ImageRef) -> bytes:
+            return cast(bytes, await home.call("image", ref.sha256))
+
+        conversation = Conversation([*job.segments], load_image, job.user, "", [*job.tokens], job.rendered)
+        completion = await complete(self._engine, conversation, job.sampling)
+        return EngineResult(completion, tuple(conversation.tokens[len(job.tokens) :]))
+
+    async def check_health(self) -> None:
+        """Serve replaces the replica where this raises."""
+        await self._engine.check_health()
 
     async def chat(self, job: ChatJob) -> AsyncIterator[list[Event]]:
         """The events of one reply, in batches of whatever piled up while the last one travelled.
@@ -125,7 +143,7 @@ class Policy:
             now, context = await home.call("begin", job.text, job.now, job.allow_past)
             context_ms = _since(started)
             agent = Agent(self._engine, HomeMemory(home, context), self._prompts, self._settings)
-            message = Message(job.user, job.text, now, job.images, job.instructions)
+            message = Message(job.user, job.text, now, job.images, job.instructions, job.adapter)
             async with aclosing(agent.run(message)) as events:  # a client that goes away stops the engine
                 async for event in events:
                     if isinstance(event, Outcome):
@@ -170,7 +188,7 @@ class Policy:
             event_time=now if job.now else None,
             images=job.images,
             thinking=outcome.thinking,
-            model="@".join(filter(None, (self._engine.model, self._engine.version))),
+            model="@".join(filter(None, (job.adapter or self._engine.model, self._engine.version))),
             client_id=job.client_id,
             utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
             allow_past=job.allow_past,

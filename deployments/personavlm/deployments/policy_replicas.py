@@ -30,15 +30,21 @@ class PolicyReplicas:
                 self._served = cast(Served, await self._handle.served.remote())
         return self._served
 
-    async def check(self, model: str, deadline: float) -> None:
-        """Raises `RequestError` where the model is not served, and only after it has asked again."""
-        if self._served and model == self._served.model:
-            return
-        if model != (known := await self.served(deadline)).model:
+    async def adapter(self, model: str, tenant: str, deadline: float) -> str:
+        """The adapter that a tenant's choice of a model means; empty for the model itself.
+
+        Raises `RequestError` where it is not served, and only after it has asked again.
+        """
+        served = self._served
+        if served is None or model not in served.models(tenant):
+            served = await self.served(deadline)
+        if model not in (known := served.models(tenant)):
+            names = " or ".join(map(repr, known))
             raise RequestError(
-                f"model {model!r} is not served here; use {known.model!r}",
+                f"model {model!r} is not served here; use {names}",
                 status=404, param="model", code="model_not_found",
             )  # fmt: skip
+        return "" if model == served.model else model
 
     async def chat(self, job: ChatJob) -> AsyncIterator[list[Event]]:
         """The events of the reply, once a replica has taken the message on.

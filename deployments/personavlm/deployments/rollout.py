@@ -7,9 +7,10 @@ import logging
 import ray
 from ray import serve
 
-from personavlm.deployments.app import APP, StartError, build
+from personavlm.deployments.app import StartError, build
 from personavlm.deployments.local_ray import running_address
 from personavlm.deployments.memory_pool import NAMESPACE
+from personavlm.deployments.policy_engine import APP
 from personavlm.deployments.preflight import free_on_nodes, lacking, nodes_when_empty, policy_part, table
 from personavlm.platform.config import Config
 

@@ -11,18 +11,22 @@ from pydantic import Field, SecretStr
 from personavlm.platform.config_section import Section
 
 
-class RulesEngineConfig(Section):
+class AnyEngineConfig(Section):
+    """What all engines have in common."""
+
+    @property
+    def allowed_adapters(self) -> dict[str, frozenset[str]]:
+        """Adapters by the name that clients ask for, with the tenants who may; none means everybody."""
+        return {}
+
+
+class RulesEngineConfig(AnyEngineConfig):
     """No language model: patterns. Needs nothing, promises little."""
 
     kind: Literal["rules"] = "rules"
 
-    @property
-    def served_model(self) -> str:
-        """The name under which clients ask for it."""
-        return "rules"
 
-
-class OpenAiEngineConfig(Section):
+class OpenAiEngineConfig(AnyEngineConfig):
     """Any server with an OpenAI-compatible chat endpoint."""
 
     kind: Literal["openai"]
@@ -37,17 +41,12 @@ class OpenAiEngineConfig(Section):
     timeout_s: float = Field(60, gt=0)
     """Longest wait for one reply, and for each piece of it."""
 
-    @property
-    def served_model(self) -> str:
-        """The name under which clients ask for it."""
-        return self.model
-
     def api_key(self) -> SecretStr:
         """The key from the environment; empty where the variable is unset."""
         return SecretStr(os.environ.get(self.api_key_env, ""))
 
 
-class LocalModelConfig(Section):
+class LocalModelConfig(AnyEngineConfig):
     """A Qwen2.5-VL checkpoint that this service runs itself, in its policy replicas."""
 
     model: str
@@ -109,6 +108,10 @@ class VllmEngineConfig(LocalModelConfig):
     """The largest rank of an adapter."""
     update_slots: int = Field(4, ge=1)
     """Most steps of the update stage that one replica works on at once."""
+
+    @property
+    def allowed_adapters(self) -> dict[str, frozenset[str]]:
+        return {name: adapter.tenants for name, adapter in self.adapters.items()}
 
 
 EngineConfig = Annotated[

@@ -225,6 +225,9 @@ class Endless:
         finally:
             self.stopped.set()
 
+    async def check_health(self) -> None:
+        """Healthy."""
+
     async def close(self) -> None:
         """Nothing to release."""
 

@@ -46,6 +46,9 @@ class TaskEngine:
         responder = self.responders.get(self.tasks[-1])
         yield Chunk(responder(read_rows(prompt)) if responder else NOTHING, "stop")
 
+    async def check_health(self) -> None:
+        """Healthy."""
+
     async def close(self) -> None:
         return None
 

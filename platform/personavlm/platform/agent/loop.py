@@ -11,13 +11,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from personavlm.memory_store.queries import SearchRequest
+from personavlm.memory_store.queries import Context, SearchRequest, SearchResult
+from personavlm.platform.agent.fitting import shorter_context, shorter_result
 from personavlm.platform.agent.grammar import Answer, Retrieve
 from personavlm.platform.agent.prompting import first_segments, memory_segment
 from personavlm.platform.agent.stream import Delta, StepStream
 from personavlm.platform.agent.trajectory import Trajectory
 from personavlm.platform.agent.types import AnswerDelta, Event, Memory, Message, StepTrace
-from personavlm.platform.engines.base import Conversation, Engine, Sampling, Segment
+from personavlm.platform.engines.base import Chunk, Conversation, Engine, Sampling, Segment
+from personavlm.platform.errors import ContextOverflow
 from personavlm.platform.prompts.render import PromptPack, default_pack
 
 STOP = ("</answer>", "</retrieve>")
@@ -26,12 +28,16 @@ NO_ANSWER = "I'm sorry, I could not put an answer together this time. Could you 
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """``max_retrievals`` per message, then the answer is forced; ``k_*`` are the most hits of each kind."""
+    """``max_retrievals`` per message, then the answer is forced; ``k_*`` are the most hits of each kind.
+
+    ``max_images`` is for the first prompt and for each retrieval, and ``max_images_in_all`` for all of them.
+    """
 
     max_retrievals: int = 3
     max_tokens: int = 1024
     temperature: float = 0.0
     max_images: int = 4
+    max_images_in_all: int = 8
     k_episodic: int = 2
     k_semantic: int = 4
     k_procedural: int = 2
@@ -83,23 +89,32 @@ class Agent:
         """Read the context and write the first prompt."""
         started = perf_counter()
         context = await self.memory.context(message.user, message.now)
+        return Trajectory(
+            message,
+            Conversation(
+                self._first(context, message),
+                load_image=lambda ref: self.memory.image(message.user, ref.sha256),
+                user=message.user,
+                adapter=message.adapter,
+            ),
+            retrievals_left=self.settings.max_retrievals,
+            seen={turn.id for turn in context.open_session},
+            context=context,
+            context_ms=_since(started),
+        )
+
+    def _first(self, context: Context, message: Message) -> list[Segment]:
+        """The segments of the first prompt."""
         segments = first_segments(
             self.prompts,
             context,
             message,
             max_retrievals=self.settings.max_retrievals,
-            max_images=self.settings.max_images,
+            max_images=min(self.settings.max_images, self.settings.max_images_in_all),
         )
         if self.settings.max_retrievals == 0:
             segments[-1] = self._with_answer_now(segments[-1])
-        return Trajectory(
-            message,
-            Conversation(segments, load_image=lambda ref: self.memory.image(message.user, ref.sha256)),
-            retrievals_left=self.settings.max_retrievals,
-            seen={turn.id for turn in context.open_session},
-            omitted_turns=context.omitted_turns,
-            context_ms=_since(started),
-        )
+        return segments
 
     async def _write(self, trajectory: Trajectory) -> AsyncGenerator[Delta, None]:
         """Let the engine write one step, and pass on its words. Only waiting for it counts as its time."""
@@ -108,7 +123,7 @@ class Agent:
         sampling = Sampling(self.settings.max_tokens, self.settings.temperature, STOP)
         text, trajectory.engine_ms = "", 0.0
         waiting = perf_counter()
-        async with aclosing(self.engine.stream(trajectory.conversation, sampling)) as chunks:
+        async with aclosing(self._continued(trajectory, sampling)) as chunks:
             async for chunk in chunks:
                 trajectory.engine_ms += _since(waiting)
                 text += chunk.text
@@ -122,6 +137,38 @@ class Agent:
         trajectory.conversation.append(Segment("assistant", text))
         trajectory.steps.append(step)
 
+    async def _continued(self, trajectory: Trajectory, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        """The engine's chunks. What does not fit into its context is shortened until it does."""
+        while True:
+            try:
+                async with aclosing(self.engine.stream(trajectory.conversation, sampling)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except ContextOverflow:  # before its first chunk, and before it has read anything new
+                if not self._shorten(trajectory):
+                    raise
+
+    def _shorten(self, trajectory: Trajectory) -> bool:
+        """Leave out a part of what the engine has not read yet; whether there was any."""
+        segments = trajectory.conversation.segments
+        if trajectory.found is None:
+            if (context := shorter_context(trajectory.context)) is None:
+                return False
+            trajectory.context = context
+            segments[:] = self._first(context, trajectory.message)
+            trajectory.dropped = f"the context is full: without {context.omitted_turns} turns of the session"
+            return True
+        if (result := shorter_result(trajectory.found)) is None:
+            return False
+        lost = trajectory.found.ids() - result.ids()
+        trajectory.found = result
+        trajectory.seen -= lost
+        segments.pop()
+        segments.append(self._memories(trajectory, result))
+        trajectory.dropped = f"the context is full: shown {len(result.ids())} of what was found"
+        return True
+
     async def _retrieve(self, trajectory: Trajectory, action: Retrieve) -> StepTrace:
         """Search memory and show the engine what came back; after the last search, ask for the answer."""
         started = perf_counter()
@@ -129,14 +176,8 @@ class Agent:
         search_ms = _since(started)
         trajectory.seen |= result.ids()
         trajectory.retrievals_left -= 1
-        segment = memory_segment(
-            self.prompts,
-            result,
-            trajectory.message.zone,
-            retrievals_left=trajectory.retrievals_left,
-            max_images=self.settings.max_images,
-        )
-        trajectory.conversation.append(self._with_answer_now(segment) if trajectory.forced else segment)
+        trajectory.found = result
+        trajectory.conversation.append(self._memories(trajectory, result))
         hits = (*result.procedural, *result.semantic, *result.visual, *result.episodic, *result.turns)
         return trajectory.trace(
             StepTrace(
@@ -150,6 +191,20 @@ class Agent:
                 search_ms=search_ms,
             )
         )
+
+    def _memories(self, trajectory: Trajectory, result: SearchResult) -> Segment:
+        """The segment that shows what a retrieval brought."""
+        segment = memory_segment(
+            self.prompts,
+            result,
+            trajectory.message.zone,
+            retrievals_left=trajectory.retrievals_left,
+            max_images=min(
+                self.settings.max_images,
+                self.settings.max_images_in_all - len(trajectory.conversation.images),
+            ),
+        )
+        return self._with_answer_now(segment) if trajectory.forced else segment
 
     def _request(self, trajectory: Trajectory, action: Retrieve) -> SearchRequest:
         return SearchRequest(
@@ -168,6 +223,7 @@ class Agent:
     def _force_answer(self, trajectory: Trajectory) -> None:
         """The engine said nothing: no more searches, but one more chance to answer."""
         trajectory.retrievals_left = 0
+        trajectory.found = SearchResult()  # what it has read cannot be shortened any more
         trajectory.conversation.append(Segment("user", self.prompts.render("answer_now")))
 
     def _with_answer_now(self, segment: Segment) -> Segment:

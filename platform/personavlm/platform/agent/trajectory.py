@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from personavlm.memory_store.queries import Context, SearchResult
 from personavlm.platform.agent.grammar import Step
 from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.engines.base import Chunk, Conversation
@@ -11,14 +12,21 @@ from personavlm.platform.engines.base import Chunk, Conversation
 
 @dataclass(slots=True)
 class Trajectory:
-    """What has happened so far. ``seen`` are the ids of turns and memories that the engine was shown."""
+    """What has happened so far.
+
+    ``context`` and ``found`` are what the newest segments show: the session, or the result of a search.
+    ``seen`` are the ids of turns and memories that the engine was shown. ``dropped`` says what had to be left
+    out for the conversation to fit into the engine's context.
+    """
 
     message: Message
     conversation: Conversation
     retrievals_left: int
     seen: set[str]
-    omitted_turns: int
+    context: Context
     context_ms: float
+    found: SearchResult | None = None
+    dropped: str = ""
     answer: str = ""
     engine_ms: float = 0.0
     prompt_tokens: int = 0
@@ -43,7 +51,8 @@ class Trajectory:
 
     def trace(self, trace: StepTrace) -> StepTrace:
         """Complete the trace of the last step and keep it."""
-        repaired = "; ".join(filter(None, (self.steps[-1].repaired, trace.repaired)))
+        repaired = "; ".join(filter(None, (self.dropped, self.steps[-1].repaired, trace.repaired)))
+        self.dropped = ""
         self.traces.append(replace(trace, repaired=repaired, engine_ms=self.engine_ms))
         return self.traces[-1]
 
@@ -57,5 +66,5 @@ class Trajectory:
             self.prompt_tokens,
             self.completion_tokens,
             self.context_ms,
-            self.omitted_turns,
+            self.context.omitted_turns,
         )

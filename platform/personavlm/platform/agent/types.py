@@ -25,7 +25,8 @@ class Memory(Protocol):
 class Message:
     """The user's new message. ``now`` carries the user's UTC offset; prompts show that local time.
 
-    ``instructions`` is the caller's system message: passed on, below the platform's own rules.
+    ``instructions`` is the caller's system message: passed on, below the platform's own rules. ``adapter``
+    names the LoRA adapter that answers, if any.
     """
 
     user: UserKey
@@ -33,6 +34,7 @@ class Message:
     now: datetime
     images: tuple[ImageRef, ...] = ()
     instructions: str = ""
+    adapter: str = ""
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:

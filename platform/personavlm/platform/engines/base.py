@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from personavlm.memory_store.records import ImageRef
+from personavlm.memory_store.records import ImageRef, UserKey
 
 Role = Literal["system", "user", "assistant"]
 ImageLoader = Callable[[ImageRef], Awaitable[bytes]]
@@ -57,13 +57,13 @@ class Conversation:
 
     After each `Engine.stream` the caller appends what came of it as an assistant segment. ``rendered``
     counts the segments that ``tokens`` cover. ``adapter`` names the LoRA adapter that continues it.
-    Prompts of conversations with different ``cache_salt`` share no cache: the tenant, when serving.
+    Conversations of users of different tenants share no cache.
     """
 
     segments: list[Segment]
     load_image: ImageLoader = no_images
+    user: UserKey | None = None
     adapter: str = ""
-    cache_salt: str = ""
     tokens: list[TokenSpan] = field(default_factory=list)
     rendered: int = 0
 
@@ -144,6 +144,10 @@ class Engine(Protocol):
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Continue the conversation. Raises `EngineError`. Closing the generator cancels the work."""
+        ...
+
+    async def check_health(self) -> None:
+        """Raises `EngineError` where the engine cannot answer any more and has to be replaced."""
         ...
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from personavlm.platform.engines.base import Conversation, Segment, TokenSpan
 from personavlm.platform.engines.checkpoint import Checkpoint
 
 START, END = "<|im_start|>", "<|im_end|>"
+DEFAULT_SYSTEM = "You are a helpful assistant."  # what Qwen's own chat template says where nobody else does
 IMAGE = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
 
 
@@ -32,6 +33,8 @@ class ChatMl:
         if conversation.tokens:
             ended = conversation.tokens[-1].ids[-1:] == (self.checkpoint.end,)
             ids += ([] if ended else [self.checkpoint.end]) + self._text("\n")
+        elif not new or new[0].role != "system":
+            ids += self._segment(Segment("system", DEFAULT_SYSTEM))
         for segment in new:
             ids += self._segment(segment)
         return TokenSpan((*ids, *self._head("assistant")), sampled=False)

@@ -73,6 +73,9 @@ class OpenAiEngine:
             await stream.close()
         yield reply.end()
 
+    async def check_health(self) -> None:
+        """The server looks after itself."""
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()

@@ -25,5 +25,8 @@ class ScriptedEngine:
         for chunk in pieces(self._completions[step], conversation, sampling):
             yield chunk
 
+    async def check_health(self) -> None:
+        """Nothing that could break."""
+
     async def close(self) -> None:
         """Nothing to release."""

@@ -128,8 +128,8 @@ class VllmEngine:
         request: dict[str, Any] = {"prompt_token_ids": list(prompt.ids)}
         if prompt.images:
             request["multi_modal_data"] = {"image": prompt.images}
-        if conversation.cache_salt:
-            request["cache_salt"] = conversation.cache_salt
+        if conversation.user:
+            request["cache_salt"] = conversation.user.tenant
         parameters = self._parameters(sampling, prompt.max_tokens)
         outputs = self._llm.generate(
             request, parameters, uuid4().hex, lora_request=lora, priority=sampling.priority

@@ -48,7 +48,7 @@ class Asker:
             return await asyncio.to_thread(self.store.image, user, ref.sha256)
 
         prompt = self.prompts.render(question.task, **question.sections)
-        conversation = Conversation([Segment("user", prompt, question.images)], load_image)
+        conversation = Conversation([Segment("user", prompt, question.images)], load_image, user)
         sampling = Sampling(
             max_tokens=question.max_tokens, json_schema=question.schema, priority=UPDATE_PRIORITY
         )

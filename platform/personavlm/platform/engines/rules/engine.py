@@ -48,5 +48,8 @@ class RulesEngine:
         for chunk in pieces(text, conversation, sampling):
             yield chunk
 
+    async def check_health(self) -> None:
+        """Nothing that could break."""
+
     async def close(self) -> None:
         """Nothing to release."""
