@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from math import log
 from pathlib import Path
 
 import torch
@@ -21,6 +24,8 @@ from transformers import (
 from tests.tiny_tokenizer import SPECIAL, tiny_tokenizer
 
 HIDDEN, HEADS, LAYERS = 128, 4, 2
+CERTAIN = 40.0  # a logit beside which the others, all near 0, do not count
+KEYWORDS = '{"keywords": "tea"}'
 TEMPLATE = (
     "{%- if messages[0]['role'] != 'system' -%}"
     "{{- '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' -}}{%- endif -%}"
@@ -35,16 +40,25 @@ TEMPLATE = (
 
 def write_checkpoint(folder: Path, seed: int = 0, *, tied: bool = True, positions: int = 4096) -> Path:
     """A checkpoint in ``folder``; another ``seed`` gives other weights of the same shape."""
-    torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
+    return _save(folder, tokenizer, _model(tokenizer, seed, tied=tied, positions=positions))
+
+
+def _model(
+    tokenizer: Tokenizer, seed: int, *, tied: bool, positions: int
+) -> Qwen2_5_VLForConditionalGeneration:
+    torch.manual_seed(seed)
+    config = _config(tokenizer, tied, positions)
+    return Qwen2_5_VLForConditionalGeneration(config).to(torch.float32).eval()
+
+
+def _save(folder: Path, tokenizer: Tokenizer, model: Qwen2_5_VLForConditionalGeneration) -> Path:
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        additional_special_tokens=list(SPECIAL), model_max_length=positions,
-        clean_up_tokenization_spaces=False,
+        additional_special_tokens=list(SPECIAL), clean_up_tokenization_spaces=False,
     )  # fmt: skip
     fast.chat_template = TEMPLATE
     fast.save_pretrained(folder)
-    model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer, tied, positions)).to(torch.float32).eval()
     model.generation_config = GenerationConfig(
         eos_token_id=[tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")],
         pad_token_id=tokenizer.token_to_id("<|endoftext|>"),
@@ -53,6 +67,49 @@ def write_checkpoint(folder: Path, seed: int = 0, *, tied: bool = True, position
     model.save_pretrained(folder)
     _write_processor(folder)
     return folder
+
+
+def write_talking_checkpoint(
+    folder: Path, words: Sequence[str], again: float = 0.0, search: float = 0.0
+) -> Path:
+    """A checkpoint that speaks the grammar: ``<think>so</think><answer>``, then ``words`` in this order.
+
+    After the last word it begins again with probability ``again``. Instead of answering it retrieves with
+    probability ``search``. Attention and layers add nothing, so the next id depends on the newest alone:
+    the head maps each embedding to its successors (a bigram model).
+    """
+    steps = {"\n": {"<think>": 1.0}, "<think>": {"so": 1.0}, "so": {"</think>": 1.0}}
+    steps["</think>"] = {"<answer>": 1 - search, "<retrieve>": search}
+    steps |= {
+        "<retrieve>": {KEYWORDS: 1.0},
+        KEYWORDS: {"</retrieve>": 1.0},
+        "</retrieve>": {"<|im_end|>": 1.0},
+    }
+    steps |= {"<answer>": {words[0]: 1.0}, "</answer>": {"<|im_end|>": 1.0}}
+    steps |= {word: {after: 1.0} for word, after in pairwise(words)}
+    steps[words[-1]] = {words[0]: again, "</answer>": 1 - again}
+    tokenizer = tiny_tokenizer(spoken=tuple(dict.fromkeys([*steps, *words])))
+    model = _model(tokenizer, seed=0, tied=False, positions=4096)
+    for name, weight in model.named_parameters():
+        if name.endswith(("o_proj.weight", "down_proj.weight")) and "visual" not in name:
+            torch.nn.init.zeros_(weight)
+    embeddings, head = model.get_input_embeddings().weight, model.lm_head.weight
+    with torch.no_grad():
+        directions = torch.nn.functional.normalize(torch.randn(embeddings.shape), dim=-1)
+        embeddings.copy_(directions * HIDDEN**0.5)
+        head.zero_()
+        for word, successors in steps.items():
+            for successor, probability in successors.items():
+                if probability:
+                    logit = CERTAIN + log(probability)
+                    head[_id(tokenizer, successor)] += directions[_id(tokenizer, word)] * logit / HIDDEN**0.5
+    return _save(folder, tokenizer, model)
+
+
+def _id(tokenizer: Tokenizer, word: str) -> int:
+    ids: list[int] = tokenizer.encode(word, add_special_tokens=False).ids
+    assert len(ids) == 1, f"{word!r} is more than one id"
+    return ids[0]
 
 
 def _config(tokenizer: Tokenizer, tied: bool, positions: int) -> Qwen2_5_VLConfig:

@@ -21,8 +21,11 @@ TEXTS = (
 )
 
 
-def tiny_tokenizer(vocabulary: int = 512) -> Tokenizer:
-    """Trained on the few texts above; every byte has an id of its own, so any text can be encoded."""
+def tiny_tokenizer(vocabulary: int = 512, spoken: tuple[str, ...] = ()) -> Tokenizer:
+    """Trained on the few texts above; every byte has an id of its own, so any text can be encoded.
+
+    Each text of ``spoken`` is one id, whatever surrounds it, and no special one.
+    """
     tokenizer = Tokenizer(models.BPE(byte_fallback=False))
     tokenizer.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(WORDS, behavior="isolated", invert=False)
@@ -37,4 +40,7 @@ def tiny_tokenizer(vocabulary: int = 512) -> Tokenizer:
     )
     tokenizer.train_from_iterator(TEXTS * 20, trainer)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    known = tokenizer.get_vocab()
+    words = (word for word in spoken if word not in SPECIAL and word.replace("\n", "Ċ") not in known)
+    tokenizer.add_tokens([AddedToken(word, special=False, normalized=False) for word in words])
     return tokenizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from personavlm.platform.config import Config
 from personavlm.platform.prompts.chosen import with_pack
 
 READY_TIMEOUT_S = 120
+_CAUSE = re.compile(r"personavlm\.[\w.]+Error: (.+)")
 
 
 class StartError(Exception):
@@ -103,7 +105,7 @@ def running(config: Config) -> Iterator[str]:
                 http_options={"host": config.service.host, "port": config.service.port},
                 logging_config={"log_level": "WARNING"},
             )
-            serve.run(build(config), name=APP, route_prefix="/")
+            deploy(build(config))
             url = f"http://{config.service.host}:{config.service.port}"
             wait_ready(url)
             yield url
@@ -113,6 +115,16 @@ def running(config: Config) -> Iterator[str]:
         else:
             serve.delete(APP)
             memory.stop()
+
+
+def deploy(application: Application) -> None:
+    """Run the application until its replicas are healthy. Raises `StartError` with what they died of."""
+    try:
+        serve.run(application, name=APP, route_prefix="/")
+    except RuntimeError as error:
+        parts = serve.status().applications[APP].deployments.values()
+        reasons = [reason for part in parts for reason in _CAUSE.findall(part.message)]
+        raise StartError("; ".join(dict.fromkeys(reasons)) or str(error)) from error
 
 
 def _stop_local_cluster() -> None:

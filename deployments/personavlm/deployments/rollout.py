@@ -7,7 +7,7 @@ import logging
 import ray
 from ray import serve
 
-from personavlm.deployments.app import StartError, build
+from personavlm.deployments.app import StartError, build, deploy
 from personavlm.deployments.local_ray import running_address
 from personavlm.deployments.memory_pool import NAMESPACE
 from personavlm.deployments.policy_engine import APP
@@ -32,9 +32,7 @@ def roll_out(config: Config) -> None:
         if APP not in serve.status().applications:
             raise StartError(f"the cluster at {address} runs no service; `personavlm serve` starts one")
         spare = _spare(config)
-        serve.run(build(config, spare), name=APP, route_prefix="/")
-    except RuntimeError as error:  # what Serve raises for an application that did not come up
-        raise StartError(f"the new replicas did not start: {error}") from error
+        deploy(build(config, spare))
     finally:
         ray.shutdown()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from personavlm.platform.engines.checkpoint import name_in_model
 from personavlm.platform.errors import CheckpointError
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -33,12 +34,16 @@ class Adapter:
     """Whether it changes the vision tower."""
 
     @classmethod
-    def open(cls, name: str, path: Path, largest_rank: int) -> Adapter:
-        """Read a folder in PEFT's format. Raises `CheckpointError`."""
+    def open(cls, name: str, path: Path, largest_rank: int, shapes: Mapping[str, tuple[int, ...]]) -> Adapter:
+        """Read a folder in PEFT's format. Raises `CheckpointError`.
+
+        ``shapes`` are those of the model's weights (`Checkpoint.shapes`): an engine would take an adapter of
+        other sizes without a word and answer nonsense.
+        """
         try:
             config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
             with safe_open(path / WEIGHTS, framework="numpy") as weights:
-                keys = list(weights.keys())
+                sizes = {key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()}  # noqa: SIM118
         except (OSError, ValueError, SafetensorError) as error:
             raise CheckpointError(f"adapter {name}: {path} holds no adapter of PEFT: {error}") from error
         rank = config.get("r") if isinstance(config, dict) else None
@@ -46,7 +51,19 @@ class Adapter:
             raise CheckpointError(
                 f"adapter {name}: its rank is {rank!r}; engine.adapter_rank allows 1 to {largest_rank}"
             )
-        return cls(name, path, rank, any(".visual." in key for key in keys))
+        for key, size in sizes.items():
+            if size != (fitting := _fitting(key, rank, shapes)):
+                raise CheckpointError(
+                    f"adapter {name} does not fit the model: {key} is {size}, not {fitting}"
+                )
+        return cls(name, path, rank, any(".visual." in key for key in sizes))
+
+
+def _fitting(key: str, rank: int, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...] | None:
+    """The size that an adapter's weight must have; ``None`` where the model has nothing of that name."""
+    module, _, half = name_in_model(key).partition(".lora_")
+    outer, inner = shapes.get(f"{module}.weight", (0, 0))[:2]
+    return {"A.weight": (rank, inner), "B.weight": (outer, rank)}.get(half) if outer else None
 
 
 @dataclass(slots=True)

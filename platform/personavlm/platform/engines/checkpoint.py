@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from personavlm.platform.errors import CheckpointError
@@ -51,8 +52,10 @@ class ModelConfig(_Loose):
     dtype: str | None = None
 
     @classmethod
-    def read(cls, data: dict[str, Any]) -> ModelConfig:
-        """Raises `ValidationError`."""
+    def read(cls, data: Any) -> ModelConfig:  # noqa: ANN401 - whatever the file holds
+        """Raises `ValueError`, of which `ValidationError` is one."""
+        if not isinstance(data, dict):
+            raise ValueError("it holds no object")
         text = data.get("text_config") or {key: data[key] for key in TextConfig.model_fields if key in data}
         dtype = data.get("dtype") or data.get("torch_dtype")
         return cls.model_validate(data | {"text_config": text, "dtype": dtype})
@@ -87,6 +90,11 @@ class Checkpoint:
         if absent:
             raise CheckpointError(f"{path / 'tokenizer.json'} does not know {', '.join(absent)}")
         return cls(path, config, tokenizer, special)
+
+    def require_context(self, tokens: int) -> None:
+        """Raises `CheckpointError` where the model was not made for conversations of this length."""
+        if tokens > (most := self.config.text_config.max_position_embeddings):
+            raise CheckpointError(f"{self.path} takes {most} tokens; engine.context_tokens asks for {tokens}")
 
     @property
     def patch_pixels(self) -> int:
@@ -124,9 +132,24 @@ class Checkpoint:
                     digest.update(weights.read(SAMPLE_BYTES))
         return digest.hexdigest()[:12]
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all weights by their names inside the model (`name_in_model`)."""
+        found: dict[str, tuple[int, ...]] = {}
+        for file in self.path.glob("*.safetensors"):
+            with safe_open(file, framework="numpy") as weights:
+                for key in weights.keys():  # noqa: SIM118  it is no mapping
+                    found[name_in_model(key)] = tuple(weights.get_slice(key).get_shape())
+        return found
+
     def weight_bytes(self) -> int:
         """Size of the weight files."""
         return sum(file.stat().st_size for file in self.path.glob("*.safetensors"))
+
+
+def name_in_model(key: str) -> str:
+    """A weight's name from the layer on, without what libraries and their versions put before it."""
+    starts = [at for part in ("visual.", "layers.") if (at := key.find(part)) >= 0]
+    return key[min(starts, default=0) :]
 
 
 def locate(name_or_path: str) -> Path:

@@ -31,6 +31,7 @@ class TransformersEngine:
             ) from error
         self._config = config
         self._checkpoint = Checkpoint.open(config.model)
+        self._checkpoint.require_context(config.context_tokens)
         self._chat = ChatMl(self._checkpoint)
         self._version = self._checkpoint.version()
         self._model = LoadedModel(self._checkpoint, config)

@@ -38,10 +38,11 @@ class VllmEngine:
     def __init__(self, config: VllmEngineConfig) -> None:
         self._config = config
         self._checkpoint = Checkpoint.open(config.model)
+        self._checkpoint.require_context(config.context_tokens)
         self._chat = ChatMl(self._checkpoint)
         self._bans = dict.fromkeys(self._checkpoint.banned(), NEVER)
         self._adapters = {
-            name: Adapter.open(name, locate(adapter.path), config.adapter_rank)
+            name: Adapter.open(name, locate(adapter.path), config.adapter_rank, self._checkpoint.shapes())
             for name, adapter in config.adapters.items()
         }
         self._slots = AdapterSlots(config.adapter_slots, self._load_adapter, self._unload_adapter)
@@ -211,7 +212,8 @@ def _start(config: VllmEngineConfig, checkpoint: Checkpoint, adapters_see: bool)
         model=str(checkpoint.path),
         served_model_name=config.served_model,
         dtype=config.dtype,
-        max_model_len=config.context_tokens + 1,  # the token behind a stop string
+        # One more where the model has it: the token behind a stop string.
+        max_model_len=min(config.context_tokens + 1, checkpoint.config.text_config.max_position_embeddings),
         max_num_seqs=config.max_batch,
         tensor_parallel_size=config.tensor_parallel,
         gpu_memory_utilization=config.gpu_memory,
