@@ -21,7 +21,12 @@ from personavlm.platform.engines.openai import OpenAiEngine
 from personavlm.platform.errors import EngineError, EngineTimeout, EngineUnavailable
 
 STOP = ("</answer>", "</retrieve>")
-USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+USAGE = {
+    "prompt_tokens": 11,
+    "completion_tokens": 7,
+    "total_tokens": 18,
+    "prompt_tokens_details": {"cached_tokens": 5},
+}
 CUP = ImageRef("ab" * 32, "image/png", 8, 8)
 
 
@@ -121,11 +126,9 @@ async def test_the_text_arrives_in_pieces_and_ends_with_its_stop_string(server: 
     chunks = [chunk async for chunk in engine.stream(conversation, Sampling(stop=STOP))]
     await engine.close()
     assert [chunk.text for chunk in chunks] == ["<think>t</think><ans", "wer>Te", "a.", "</answer>"]
-    assert (chunks[-1].finish_reason, chunks[-1].prompt_tokens, chunks[-1].completion_tokens) == (
-        "stop",
-        11,
-        7,
-    )
+    last = chunks[-1]
+    assert last.finish_reason == "stop"
+    assert (last.prompt_tokens, last.completion_tokens, last.cached_tokens) == (11, 7, 5)
     sent = received[-1]
     assert sent["messages"] == [
         {"role": "system", "content": "Be kind."},

@@ -159,13 +159,15 @@ class _Reply:
         self._stopped = False
         self._finish_reason: str | None = None
         self._stop_reason: object = None
-        self._tokens = (0, 0)
+        self._tokens = (0, 0, 0)
         self.overrun = False  # the server goes on after the stop string: it does not know stop strings
 
     def read(self, event: ChatCompletionChunk) -> str:
         """What the event adds to the text."""
         if event.usage:
-            self._tokens = (event.usage.prompt_tokens, event.usage.completion_tokens)
+            details = event.usage.prompt_tokens_details
+            cached = (details.cached_tokens or 0) if details else 0
+            self._tokens = (event.usage.prompt_tokens, event.usage.completion_tokens, cached)
         if not event.choices:
             return ""
         choice = event.choices[0]
