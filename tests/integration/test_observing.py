@@ -53,7 +53,9 @@ def test_openais_client_shows_the_id_that_the_service_made(observed: Observed, u
 
 def test_an_id_that_breaks_the_rules_is_refused(observed: Observed, user: str) -> None:
     answer = observed.chat("Hello", user, {"X-Request-Id": "two words"})
-    assert answer.status_code == 400 and answer.json()["error"]["param"] == "X-Request-Id"
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == ("X-Request-Id", "invalid_request_id")
 
 
 def test_one_line_a_request_with_a_hash_for_the_user(observed: Observed, user: str) -> None:

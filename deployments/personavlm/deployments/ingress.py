@@ -61,7 +61,13 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Requests are logged outside of everything, even of what answers after an unexpected error."""
-        return RequestLog(super().build_middleware_stack(), self._service, ChatMetrics())
+        refusal = error_replies.error_reply(
+            "X-Request-Id: use 1 to 128 letters, digits, '.', '_' or '-', or leave it out to be given one",
+            400,
+            "X-Request-Id",
+            "invalid_request_id",
+        )
+        return RequestLog(super().build_middleware_stack(), refusal, self._service, ChatMetrics())
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

@@ -15,7 +15,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from ray.exceptions import RayError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from personavlm.deployments import error_replies, logs, tracing
+from personavlm.deployments import logs, tracing
 from personavlm.deployments.chat_metrics import Answered, repaired, retrievals
 from personavlm.deployments.events import ChatJob, Done, Event, Failure
 from personavlm.deployments.origins import VALID_ID, Origin, working_for
@@ -91,10 +91,11 @@ class Counting(Protocol):
 
 class RequestLog:
     """Outermost of the application, so that it sees what leaves the service. Serve has given each request
-    an ``X-Request-Id`` by then, unless the client did, and puts that one on the response."""
+    an ``X-Request-Id`` by then, unless the client did, and puts that one on the response. ``refusal`` answers
+    where the client's breaks the rules."""
 
-    def __init__(self, app: ASGIApp, service: ServiceConfig, metrics: Counting) -> None:
-        self._app, self._service, self._metrics = app, service, metrics
+    def __init__(self, app: ASGIApp, refusal: ASGIApp, service: ServiceConfig, metrics: Counting) -> None:
+        self._app, self._refusal, self._service, self._metrics = app, refusal, service, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -131,7 +132,7 @@ class RequestLog:
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 request.status = started  # all of it has left
 
-        app = _refusal() if refused else self._app
+        app = self._refusal if refused else self._app
         await app(scope, receive, watched)
 
     def _finish(self, request: SeenRequest, scope: Scope) -> None:
@@ -190,12 +191,3 @@ def _describe(span: Span, request: SeenRequest) -> None:
     span.set_attributes(attributes)
     if request.status >= 500:
         span.set_status(StatusCode.ERROR)
-
-
-def _refusal() -> ASGIApp:
-    return error_replies.error_reply(
-        "X-Request-Id: 1 to 128 letters, digits, '.', '_' or '-' are allowed; leave it out to be given one",
-        400,
-        "X-Request-Id",
-        "invalid_request_id",
-    )
