@@ -122,10 +122,19 @@ class ChatRequest(BaseModel):
     audio: Unsupported = None
 
 
+class PromptTokens(BaseModel):
+    """`cached_tokens`: those of the prompt that the engine had computed before."""
+
+    cached_tokens: int
+
+
 class Usage(BaseModel):
+    """Tokens of all steps of the reply together."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokens
 
 
 class TraceWindow(BaseModel):

@@ -18,7 +18,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
-from personavlm.deployments import preflight
+from personavlm.deployments import preflight, tracing
 from personavlm.deployments.affinity import AffinityRouter
 from personavlm.deployments.ingress import Ingress
 from personavlm.deployments.local_ray import announced
@@ -95,6 +95,8 @@ def running(config: Config) -> Iterator[str]:
     Raises `StartError`, or `ConfigError` where the configured prompts cannot be used.
     """
     config = with_pack(config)
+    if problem := tracing.missing(config.service):
+        raise StartError(problem)
     check_port(config)
     start_ray(config)
     check_resources(config)
@@ -141,8 +143,9 @@ def start_ray(config: Config) -> None:
     """Connect to the configured cluster, or start one that lives as long as this process."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     if config.ray_address is None:
+        metrics = {"_metrics_export_port": config.service.metrics_port}
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        ray.init(address="local", namespace=NAMESPACE, **quiet)
+        ray.init(address="local", namespace=NAMESPACE, **quiet, **metrics)
     else:
         ray.init(address=config.ray_address, namespace=NAMESPACE, log_to_driver=False)
 

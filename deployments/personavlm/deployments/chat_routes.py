@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ray.exceptions import RayError
 
+from personavlm.deployments import tracing
 from personavlm.deployments.admission import Admitted, Deadline
 from personavlm.deployments.api import (
     ChatCompletion,
@@ -24,6 +25,7 @@ from personavlm.deployments.api import (
     ErrorReply,
     Model,
     ModelList,
+    PromptTokens,
     ReplyChoice,
     ReplyMessage,
     Trace,
@@ -33,6 +35,7 @@ from personavlm.deployments.error_replies import error_body
 from personavlm.deployments.events import ChatJob, Done, Event, Failure
 from personavlm.deployments.images import ImagePolicy
 from personavlm.deployments.keys import Credential
+from personavlm.deployments.requests_seen import seen
 from personavlm.deployments.services import Caller, Services, SharedServices, require_replay
 from personavlm.deployments.trace import trace_of
 from personavlm.memory_store import ImageRef, UserKey
@@ -70,7 +73,9 @@ async def chat(
 ) -> Response:
     """Answer the newest user message of `messages`, from everything known about `user`."""
     job = await _job(request, caller, shared, deadline)
+    seen().take(job, request.model)
     events = tenant.charged(await shared.policy.chat(job))
+    events = seen().watch(events, thinking=request.metadata.reasoning)
     reply = Reply(job.client_id, request)
     if not request.stream:
         return await reply.whole(events)
@@ -97,6 +102,7 @@ async def _job(request: ChatRequest, caller: Credential, shared: Services, deadl
     return ChatJob(
         user=user,
         client_id=f"chatcmpl-{uuid4().hex}",
+        origin=tracing.origin(),
         text=message.text,
         images=images,
         instructions="\n\n".join(m.text for m in request.messages if m.role in ("system", "developer")),
@@ -226,6 +232,7 @@ def _usage(done: Done) -> Usage:
         prompt_tokens=done.prompt_tokens,
         completion_tokens=done.completion_tokens,
         total_tokens=done.prompt_tokens + done.completion_tokens,
+        prompt_tokens_details=PromptTokens(cached_tokens=done.cached_tokens),
     )
 
 

@@ -11,6 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from starlette.exceptions import HTTPException
 
+from personavlm.deployments import origins
 from personavlm.deployments.api import ErrorDetail, ErrorReply
 from personavlm.memory_store import (
     BusyError,
@@ -71,9 +72,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         log.error("a request failed", exc_info=error)
-        return error_reply(
-            "the service failed on this request; its log says why", 500, None, "internal_error"
-        )
+        return _failed()
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
@@ -93,7 +92,12 @@ def _remote(error: RayTaskError) -> JSONResponse:
     if isinstance(cause, InvalidError):
         return error_reply(str(cause), 400, None, "invalid_value")
     log.error("a memory actor failed", exc_info=error)
-    return error_reply("the service failed on this request; its log says why", 500, None, "internal_error")
+    return _failed()
+
+
+def _failed() -> JSONResponse:
+    message = f"the service failed on this request; its log says why, under {origins.current().request_id}"
+    return error_reply(message, 500, None, "internal_error")
 
 
 def _invalid(error: RequestValidationError) -> JSONResponse:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from personavlm.deployments.origins import Origin
 from personavlm.memory_store import AnyMemory, ImageRef, Turn, UserKey
 from personavlm.platform.agent.types import AnswerDelta, StepTrace, ThinkingDelta
 from personavlm.platform.engines.base import Completion, Sampling, Segment, TokenSpan
@@ -29,6 +30,7 @@ class ChatJob:
 
     user: UserKey
     client_id: str
+    origin: Origin
     text: str
     images: tuple[ImageRef, ...]
     instructions: str
@@ -90,6 +92,7 @@ class Done:
     found: tuple[Found, ...]
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int
     omitted_turns: int
     timings_ms: dict[str, float]
     served: Served

@@ -10,16 +10,18 @@ from fastapi.responses import JSONResponse
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from personavlm.deployments import chat_routes, error_replies, lifecycle_routes, memory_routes
+from personavlm.deployments import chat_routes, error_replies, lifecycle_routes, logs, memory_routes, tracing
 from personavlm.deployments.api import ErrorReply
+from personavlm.deployments.chat_metrics import ChatMetrics
 from personavlm.deployments.console import router as console_router
 from personavlm.deployments.images import ImagePolicy
 from personavlm.deployments.keys import KeyRing
 from personavlm.deployments.limits import Limits
 from personavlm.deployments.memory_pool import MemoryPool
 from personavlm.deployments.policy_replicas import PolicyReplicas
+from personavlm.deployments.requests_seen import RequestLog
 from personavlm.deployments.services import Services
-from personavlm.platform.config import Config
+from personavlm.platform.config import Config, ServiceConfig
 
 READY_TIMEOUT_S = 5
 
@@ -29,6 +31,8 @@ class Ingress:
 
     def __init__(self, config: Config, policy: DeploymentHandle) -> None:
         self._config = config
+        logs.configure("ingress", config.service)
+        tracing.configure(config.service)
         self._services = Services(
             keys=KeyRing(config.service.keys_file),
             memory=MemoryPool.connect(config),
@@ -43,11 +47,27 @@ class Ingress:
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self._services, max_body_bytes=int(self._config.service.max_body_mb * 2**20))
+        return build_app(self._services, self._config.service)
 
 
 class Application(FastAPI):
     """FastAPI, with a document that tells the truth about invalid requests: they get 400, never 422."""
+
+    _service: ServiceConfig
+
+    def log_requests(self, service: ServiceConfig) -> None:
+        """Set what the log may show."""
+        self._service = service
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Requests are logged outside of everything, even of what answers after an unexpected error."""
+        refusal = error_replies.error_reply(
+            "X-Request-Id: use 1 to 128 letters, digits, '.', '_' or '-', or leave it out to be given one",
+            400,
+            "X-Request-Id",
+            "invalid_request_id",
+        )
+        return RequestLog(super().build_middleware_stack(), refusal, self._service, ChatMetrics())
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
@@ -58,11 +78,12 @@ class Application(FastAPI):
         return document
 
 
-def build_app(services: Services, max_body_bytes: int) -> FastAPI:
+def build_app(services: Services, config: ServiceConfig) -> FastAPI:
     """The HTTP application."""
     app = Application(title="PersonaVLM", description="Assistants that remember each user.", redoc_url=None)
     app.state.services = services
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.log_requests(config)
+    app.add_middleware(BodyLimit, max_bytes=int(config.max_body_mb * 2**20))
     error_replies.install(app)
     app.include_router(chat_routes.router)
     app.include_router(memory_routes.router)

@@ -19,10 +19,11 @@ from personavlm.deployments.garbage import spare_collections
 from personavlm.deployments.images import media_type_of
 from personavlm.deployments.memory_archives import Archives
 from personavlm.deployments.memory_keeping import Keeping
-from personavlm.deployments.memory_metrics import StoreGauges
+from personavlm.deployments.memory_origins import Attributed
 from personavlm.deployments.memory_personality import Personality
 from personavlm.deployments.policy_engine import update_engine
 from personavlm.deployments.store_root import open_stores
+from personavlm.deployments.update_metrics import UpdateMetrics
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
     Add,
@@ -61,7 +62,7 @@ THREADS = 32
 OPEN_PATIENCE_S = 30.0  # for a shard that a dying process still has open
 
 
-class MemoryActor(Keeping, Archives, Personality):
+class MemoryActor(Keeping, Archives, Personality, Attributed):
     """Owns the shards whose number, by the number of actors, leaves ``number`` as remainder."""
 
     def __init__(self, config: Config, number: int) -> None:
@@ -84,7 +85,8 @@ class MemoryActor(Keeping, Archives, Personality):
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         spare_collections()
         days = {str(kind): age for kind, age in config.memory.retention_days.items()}
-        for work in (self._close_idle(), self._maintain(), self._expire(days)):
+        shown = UpdateMetrics(self._queue, number).keep_showing()
+        for work in (self._close_idle(), self._maintain(), self._expire(days), shown):
             self._in_background(work)
 
     def _of(self, user: UserKey) -> MemoryStore:
@@ -281,18 +283,6 @@ class MemoryActor(Keeping, Archives, Personality):
             for user in await asyncio.to_thread(self._stores.pending):
                 if await self._stage(user).due(user, datetime.now(UTC)):
                     self._queue.notify(user)
-
-    async def _maintain(self) -> None:
-        gauges = StoreGauges()
-        while True:
-            gauges.show(await self.stats())
-            await asyncio.sleep(self._config.maintenance_s)
-            await self.step_down()
-            for store in self._stores.all():
-                try:
-                    await asyncio.to_thread(store.maintain)
-                except (RuntimeError, OSError):  # as LanceDB raises them: the next round may succeed
-                    log.exception("a shard could not be maintained")
 
     def _in_background(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.create_task(work)

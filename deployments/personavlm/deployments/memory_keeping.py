@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
+from personavlm.deployments.memory_metrics import StoreGauges
 from personavlm.deployments.store_root import shard_name
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import LostEpochError, StoreError, UserKey, Window
@@ -21,6 +22,7 @@ from personavlm.memory_store.lifecycle.usage import Usage
 from personavlm.memory_store.storage.layout import Layout, bucket_of
 from personavlm.memory_store.storage.objects import open_objects
 from personavlm.memory_store.stores import Stores
+from personavlm.platform.config import MemoryConfig
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ RETENTION_S = 24 * 3600.0
 class Keeping:
     """The operators' side of a memory actor."""
 
+    _config: MemoryConfig
     _stores: Stores
     _queue: UpdateQueue
 
@@ -81,6 +84,18 @@ class Keeping:
             )
             for number in self._stores.numbers()
         }
+
+    async def _maintain(self) -> None:
+        gauges = StoreGauges()
+        while True:
+            gauges.show(await self.stats())
+            await asyncio.sleep(self._config.maintenance_s)
+            await self.step_down()
+            for store in self._stores.all():
+                try:
+                    await asyncio.to_thread(store.maintain)
+                except (RuntimeError, OSError):  # as LanceDB raises them: the next round may succeed
+                    log.exception("a shard could not be maintained")
 
     async def _expire(self, days: Mapping[str, float]) -> None:
         """Once a day and at every start, erase what is too old."""

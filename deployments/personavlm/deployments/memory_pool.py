@@ -12,6 +12,8 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ObjectLostError, RayActorError
 
+from personavlm.deployments import tracing
+from personavlm.deployments.origins import Origin
 from personavlm.memory_store import BusyError, LostEpochError, MovedError, UserKey
 from personavlm.memory_store.storage.layout import Layout
 from personavlm.platform.config import Config
@@ -119,6 +121,7 @@ class Home:
         that restarts; then raises one of ``PASSING``.
         """
         anew = False
+        origin = tracing.origin()
 
         async def attempt() -> Any:  # noqa: ANN401
             nonlocal anew
@@ -126,12 +129,19 @@ class Home:
             anew = True
             actor = self._pool.owner(layout.shard_of(self._user))
             try:
-                return await getattr(actor, method).remote(self._user, *args)
+                return await _call(actor, origin, method, self._user, *args)
             except LostEpochError:
                 await actor.step_down.remote()  # or it would refuse for ever
-                return await getattr(actor, method).remote(self._user, *args)
+                return await _call(actor, origin, method, self._user, *args)
 
-        return await patiently(attempt)
+        with tracing.span(f"memory.{method}"):
+            return await patiently(attempt)
+
+
+def _call(actor: ActorHandle, origin: Origin, method: str, user: UserKey, *args: object) -> Awaitable[Any]:
+    if origin.request_id:
+        return actor.on_behalf.remote(origin, method, user, *args)
+    return getattr(actor, method).remote(user, *args)
 
 
 async def patiently(

@@ -8,6 +8,7 @@ import time
 
 import ray
 
+from personavlm.deployments import logs
 from personavlm.deployments.memory_actor import MemoryActor
 from personavlm.memory_store import StoreError
 from personavlm.platform.config import Config
@@ -25,6 +26,7 @@ class MemoryActorProcess(MemoryActor):
     """
 
     def __init__(self, config: Config, number: int) -> None:
+        logs.configure(f"memory-{number}", config.service)
         try:
             super().__init__(config, number)
         except (StoreError, OSError, RuntimeError):  # RuntimeError is what LanceDB raises

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime
 from personavlm.deployments.api import ErrorReply
 from personavlm.deployments.chat_routes import store_images
 from personavlm.deployments.images import MEDIA_TYPES
+from personavlm.deployments.requests_seen import seen
 from personavlm.deployments.resources import (
     CloseReply,
     CloseRequest,
@@ -47,7 +48,7 @@ router = APIRouter(responses={status: {"model": ErrorReply} for status in (400, 
 async def import_turns(request: TurnsRequest, caller: Caller, shared: SharedServices) -> TurnsReply:
     """Import recorded turns in order. A client id that is already stored is passed over."""
     require_replay(caller, "importing turns")
-    user = UserKey(caller.tenant, request.user)
+    user = seen().user = UserKey(caller.tenant, request.user)
     for number, turn in enumerate(request.turns):
         if not (turn.user_text.strip() or turn.assistant_text.strip() or turn.images):
             raise RequestError(

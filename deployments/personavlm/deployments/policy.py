@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 from time import perf_counter
@@ -13,9 +13,12 @@ from typing import TypeVar, cast
 from ray import serve
 from ray.exceptions import RayError
 
+from personavlm.deployments import logs, tracing
 from personavlm.deployments.deadlines import until
 from personavlm.deployments.events import ChatJob, Done, EngineJob, EngineResult, Event, Failure, Served
 from personavlm.deployments.memory_pool import Home, MemoryPool
+from personavlm.deployments.replies_seen import attributed
+from personavlm.deployments.tracing import TracedEngine
 from personavlm.memory_store import (
     BusyError,
     Context,
@@ -69,6 +72,8 @@ class Policy:
 
     def __init__(self, config: Config) -> None:
         self._pool = MemoryPool.connect(config)
+        logs.configure("policy", config.service)
+        tracing.configure(config.service)
         self._engine = build_engine(config.engine)
         self._prompts = chosen_pack(config)
         self._settings = AgentSettings(
@@ -108,10 +113,10 @@ class Policy:
         The first batch is empty: the message has been taken on. Ends with `Done` or `Failure`.
         """
         yield []
-        async for batch in batches(self._reply_or_failure(job)):
+        async for batch in batches(attributed(job, self._reply_or_failure(job))):
             yield batch
 
-    async def _reply_or_failure(self, job: ChatJob) -> AsyncIterator[Event]:
+    async def _reply_or_failure(self, job: ChatJob) -> AsyncGenerator[Event, None]:
         try:
             async for event in self._reply(job):
                 yield event
@@ -142,7 +147,9 @@ class Policy:
         async with until(job.deadline, "was being answered") as timeout:
             now, context = await home.call("begin", job.text, job.now, job.allow_past)
             context_ms = _since(started)
-            agent = Agent(self._engine, HomeMemory(home, context), self._prompts, self._settings)
+            agent = Agent(
+                TracedEngine(self._engine), HomeMemory(home, context), self._prompts, self._settings
+            )
             message = Message(job.user, job.text, now, job.images, job.instructions, job.adapter)
             async with aclosing(agent.run(message)) as events:  # a client that goes away stops the engine
                 async for event in events:
@@ -175,6 +182,7 @@ class Policy:
             found=tuple(found),
             prompt_tokens=outcome.prompt_tokens,
             completion_tokens=outcome.completion_tokens,
+            cached_tokens=outcome.cached_tokens,
             omitted_turns=outcome.omitted_turns,
             timings_ms=timings,
             served=self._served(),

@@ -14,6 +14,7 @@ from personavlm.deployments.keys import Credential, KeyRing
 from personavlm.deployments.limits import Limits
 from personavlm.deployments.memory_pool import MemoryPool
 from personavlm.deployments.policy_replicas import PolicyReplicas
+from personavlm.deployments.requests_seen import seen
 from personavlm.memory_store import UserKey
 from personavlm.platform.errors import RequestError
 
@@ -50,6 +51,7 @@ def credential(
     found = shared.keys.verify(bearer.credentials)
     if found is None:
         raise _unauthorised("this API key is not known; `personavlm keys create` makes one")
+    seen().tenant = found.tenant
     return found
 
 
@@ -68,7 +70,8 @@ def user_key(
     user: Annotated[str, Path(pattern=USER_PATTERN)], caller: Annotated[Credential, Depends(credential)]
 ) -> UserKey:
     """The user of the path, always inside the caller's tenant."""
-    return UserKey(caller.tenant, user)
+    key = seen().user = UserKey(caller.tenant, user)
+    return key
 
 
 def _unauthorised(message: str) -> RequestError:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from personavlm.deployments.origins import NOBODY, working_for
 from personavlm.memory_store import UserKey
 from personavlm.platform.errors import EngineError
 
@@ -28,18 +30,32 @@ class UpdateQueue:
     def __init__(self, work: Callable[[UserKey], Awaitable[object]]) -> None:
         self._work = work
         self._slots = asyncio.Semaphore(MAX_USERS_AT_ONCE)
-        self._again: set[UserKey] = set()
+        self._again: dict[UserKey, float] = {}  # since when, by the monotonic clock
+        self._working: dict[UserKey, float] = {}
         self._workers: dict[UserKey, asyncio.Task[None]] = {}
         self._paused: Counter[UserKey | str] = Counter()
+        self.failures = 0
+        """Attempts that ended in an error since the start."""
+
+    def length(self) -> int:
+        """Users whose work waits or is being done."""
+        return len(self._again.keys() | self._working.keys())
+
+    def lag_s(self) -> float:
+        """How long the oldest thing that is pending has been so, by when this queue was told of it."""
+        oldest = min((*self._again.values(), *self._working.values()), default=None)
+        return 0.0 if oldest is None else time.monotonic() - oldest
 
     def notify(self, user: UserKey) -> None:
         """Something new is pending for this user."""
-        self._again.add(user)
+        self._again.setdefault(user, time.monotonic())
         self._start(user)
 
     def _start(self, user: UserKey) -> None:
         if user not in self._workers and not (self._paused[user] or self._paused[user.tenant]):
-            self._workers[user] = asyncio.create_task(self._drain(user))
+            with working_for(NOBODY):  # it outlives the request whose turn started it, and works for others
+                self._workers[user] = asyncio.create_task(self._drain(user))
+            self._workers[user].add_done_callback(_told)
 
     @asynccontextmanager
     async def paused(self, who: UserKey | str) -> AsyncIterator[None]:
@@ -57,7 +73,7 @@ class UpdateQueue:
 
     async def drop(self, user: UserKey) -> None:
         """Stop this user's work at once. What was pending stays pending in the store."""
-        self._again.discard(user)
+        self._again.pop(user, None)
         if worker := self._workers.get(user):
             worker.cancel()
             await asyncio.wait([worker])
@@ -73,14 +89,17 @@ class UpdateQueue:
     async def _drain(self, user: UserKey) -> None:
         try:
             while user in self._again:
-                self._again.discard(user)
+                self._working[user] = self._again.pop(user)
                 async with self._slots:
                     await self._until_done(user)
         except Exception:
+            self.failures += 1
+            self._again[user] = self._working[user]  # still pending, however old it gets
             log.exception("the updates of a user stopped; they are taken up again with the next turn")
             raise
         finally:
             del self._workers[user]
+            self._working.pop(user, None)
 
     async def _until_done(self, user: UserKey) -> None:
         """Repeat the work while the language model fails, ever more slowly."""
@@ -90,6 +109,13 @@ class UpdateQueue:
                 await self._work(user)
                 return
             except EngineError as error:
+                self.failures += 1
                 log.warning("updates wait %.0f s: %s", delay, error)
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_RETRY_S)
+
+
+def _told(worker: asyncio.Task[None]) -> None:
+    """Whether or not somebody waits, the log has its error by now: asyncio need not tell it again."""
+    if not worker.cancelled():
+        worker.exception()

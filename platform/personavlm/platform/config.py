@@ -100,6 +100,14 @@ class ServiceConfig(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    """Where Prometheus finds the metrics of a cluster that this starts; a free port by default."""
+    otlp_endpoint: str | None = Field(None, pattern="^https?://.+")
+    """Where traces are sent, such as http://localhost:4318/v1/traces (needs the extra `otel`)."""
+    log_user_ids: bool = False
+    """Name users in the log by their ids. Off: by a hash of tenant and id."""
+    log_text: bool = False
+    """Write messages, replies and whole errors to the log. Off: nothing that users or models wrote."""
     keys_file: Path = DATA_DIR / "keys.json"
     """API keys, hashed. `personavlm keys create` writes it."""
     ingress_replicas: int = Field(1, ge=1)
@@ -143,6 +151,15 @@ class Config(Section):
         if value is None or isinstance(value, str | Path | PromptPack):
             return value
         raise ValueError("must be the path of a folder of templates")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.ray_address and self.service.metrics_port:
+            raise ValueError(
+                "service.metrics_port is for a cluster that is started here; give the one at ray_address its "
+                "port by `ray start --metrics-export-port`, and leave the field out"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path) -> Self:

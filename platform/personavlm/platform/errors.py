@@ -43,7 +43,10 @@ class WeightsError(PlatformError):
 
 
 class EngineError(PlatformError):
-    """A language model failed in a way that is not the client's fault."""
+    """A language model failed in a way that is not the client's fault.
+
+    Its text is logged: it names servers and settings, and never quotes a prompt or an answer.
+    """
 
 
 class EngineTimeout(EngineError):

@@ -88,7 +88,7 @@ def test_a_tenant_with_limits_of_its_own_has_none_of_the_others() -> None:
 
 
 SERVED = Served("tiny", "1", "", "r", {})
-DONE = Done("t", "four", "", (), (), 90, 30, 0, {}, SERVED)
+DONE = Done("t", "four", "", (), (), 90, 30, 0, 0, {}, SERVED)
 SAID = AnswerDelta("x" * 400)
 
 

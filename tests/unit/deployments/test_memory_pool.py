@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from ray.exceptions import ActorUnavailableError, RayActorError
 
+from personavlm.deployments import origins
+from personavlm.deployments.memory_origins import Attributed
 from personavlm.deployments.memory_pool import MemoryPool, patiently
+from personavlm.deployments.origins import Origin
 from personavlm.memory_store import BusyError, LostEpochError, MovedError, NotFoundError, UserKey
 from personavlm.memory_store.storage.layout import Layout, bucket_of
 
@@ -128,3 +132,38 @@ async def test_a_tenant_is_not_confirmed_as_erased_while_users_move() -> None:
     actors[1].erase_tenant = Method(moved_meanwhile)
     with pytest.raises(BusyError, match="again"):
         await pool.erase_tenant("acme")
+
+
+class Attributing(Actor):
+    """An actor that keeps for whom it was called."""
+
+    def __init__(self, shard: int, layout: Layout) -> None:
+        super().__init__(shard, layout)
+        self.calls: list[tuple[Origin, str, UserKey]] = []
+        self.on_behalf = Method(self._on_behalf)
+
+    async def _on_behalf(self, origin: Origin, method: str, user: UserKey) -> int:
+        self.calls.append((origin, method, user))
+        return await self._where(user)
+
+
+async def test_a_call_for_a_request_says_so_and_any_other_does_not() -> None:
+    actor = Attributing(0, home_in(0))
+    home = MemoryPool([actor]).home(USER)
+    with origins.working_for(Origin("req-1")):
+        assert await home.call("where") == 0
+    assert actor.calls == [(Origin("req-1"), "where", USER)]
+    assert await home.call("where") == 0
+    assert len(actor.calls) == 1 and actor.served == 2
+
+
+class Remembering(Attributed):
+    """A memory actor's part, with one method."""
+
+    async def who(self, user: UserKey, more: str) -> tuple[str, UserKey, str]:
+        return await asyncio.to_thread(lambda: (origins.current().request_id, user, more))
+
+
+async def test_an_actor_works_for_the_request_in_its_threads_too() -> None:
+    assert await Remembering().on_behalf(Origin("req-1"), "who", USER, "x") == ("req-1", USER, "x")
+    assert origins.current() == origins.NOBODY

@@ -22,6 +22,7 @@ from personavlm.deployments.api import (
     ChatCompletion,
     ChatRequest,
     Evidence,
+    PromptTokens,
     ReplyChoice,
     ReplyMessage,
     Trace,
@@ -102,7 +103,12 @@ class Recorder:
             created=0,
             model="small",
             choices=[ReplyChoice(message=ReplyMessage(content=found[0].user_text if found else "nothing"))],
-            usage=Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0),
+            usage=Usage(
+                prompt_tokens=0,
+                completion_tokens=0,
+                total_tokens=0,
+                prompt_tokens_details=PromptTokens(cached_tokens=0),
+            ),
             personavlm=Trace(turn_id=None, steps=[step], evidence=evidence),
         )
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from personavlm.deployments import update_queue
+from personavlm.deployments import origins, update_queue
 from personavlm.deployments.courtesy import PATIENCE_S, QUIET_S, Courtesy
+from personavlm.deployments.origins import Origin
 from personavlm.deployments.update_queue import MAX_USERS_AT_ONCE, UpdateQueue
 from personavlm.memory_store import UserKey
 from personavlm.platform.errors import EngineUnavailable
@@ -139,3 +140,44 @@ async def test_courtesy_waits_for_quiet_but_not_for_ever() -> None:
     await courtesy.quiet()
     assert QUIET_S < clock.time() - started < PATIENCE_S + 1
     busy.cancel()
+
+
+async def test_what_waits_has_an_age_and_failures_are_counted() -> None:
+    release, started = asyncio.Event(), asyncio.Event()
+
+    async def work(user: UserKey) -> None:
+        started.set()
+        await release.wait()
+        raise ValueError("broken")
+
+    queue = UpdateQueue(work)
+    assert (queue.length(), queue.lag_s(), queue.failures) == (0, 0.0, 0)
+    for user in USERS:
+        queue.notify(user)
+    await started.wait()
+    before = queue.lag_s()
+    queue.notify(USERS[0])  # while it is worked for: it waits once more, and the first is as old as it was
+    assert queue.length() == len(USERS) and queue.lag_s() >= before > 0
+    waiting = asyncio.gather(*(queue.idle(user) for user in USERS), return_exceptions=True)
+    await asyncio.sleep(0)
+    release.set()
+    assert [type(end) for end in await waiting] == [ValueError] * len(USERS)
+    assert queue.failures == queue.length() == len(USERS), "what failed is still pending"
+    assert queue.lag_s() >= before
+    for user in USERS:
+        await queue.drop(user)
+    assert (queue.length(), queue.lag_s()) == (0, 0.0)
+
+
+async def test_work_is_not_done_for_the_request_that_started_it() -> None:
+    working_for_ids: list[str] = []
+
+    async def work(user: UserKey) -> None:
+        working_for_ids.append(origins.current().request_id)
+
+    queue = UpdateQueue(work)
+    with origins.working_for(Origin("req-1")):
+        queue.notify(USERS[0])
+        assert origins.current().request_id == "req-1"
+    await queue.idle(USERS[0])
+    assert working_for_ids == [""]

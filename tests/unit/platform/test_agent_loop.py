@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -204,6 +204,32 @@ async def test_memories_are_shown_with_their_times_and_images() -> None:
 async def test_errors_of_the_engine_reach_the_caller() -> None:
     with pytest.raises(EngineError, match="no completion for step 2"):
         await run(Agent(ScriptedEngine([look("a")]), Shelf()))
+
+
+class Caching:
+    """An engine that had computed three tokens of every prompt before."""
+
+    model = "caching"
+    version = ""
+    description = "Remembers prompts."
+
+    def __init__(self, *completions: str) -> None:
+        self.script = ScriptedEngine(completions)
+
+    async def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        async for chunk in self.script.stream(conversation, sampling):
+            yield replace(chunk, cached_tokens=3) if chunk.finish_reason else chunk
+
+    async def check_health(self) -> None:
+        """Healthy."""
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+async def test_tokens_that_were_not_computed_anew_are_counted_over_all_steps() -> None:
+    _, outcome = await run(Agent(Caching(look("cat"), "<answer>Mochi.</answer>"), Shelf()))
+    assert outcome.cached_tokens == 6
 
 
 class Endless:

@@ -48,6 +48,8 @@ def test_an_engine_is_chosen_by_its_kind(tmp_path: Path, monkeypatch: pytest.Mon
         ("limits: {tenants: {acme: {concurency: 1}}}", "limits.tenants.acme.concurency"),
         ("- a list", "dictionary"),
         ("a: [", "YAML"),
+        ("service: {otlp_endpoint: 'localhost:4318'}", "service.otlp_endpoint"),
+        ("{ray_address: auto, service: {metrics_port: 9000}}", "--metrics-export-port"),
     ],
 )
 def test_problems_are_named(tmp_path: Path, text: str, says: str) -> None:

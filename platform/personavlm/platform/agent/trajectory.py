@@ -31,6 +31,7 @@ class Trajectory:
     engine_ms: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
     steps: list[Step] = field(default_factory=list)
     traces: list[StepTrace] = field(default_factory=list)
 
@@ -48,6 +49,7 @@ class Trajectory:
         """Add up what the engine reports."""
         self.prompt_tokens += chunk.prompt_tokens
         self.completion_tokens += chunk.completion_tokens
+        self.cached_tokens += chunk.cached_tokens
 
     def trace(self, trace: StepTrace) -> StepTrace:
         """Complete the trace of the last step and keep it."""
@@ -67,4 +69,5 @@ class Trajectory:
             self.completion_tokens,
             self.context_ms,
             self.context.omitted_turns,
+            self.cached_tokens,
         )

@@ -74,7 +74,7 @@ class AnswerDelta:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a trajectory. ``answer`` is never empty."""
+    """The end of a trajectory. ``answer`` is never empty. Tokens are those of all its steps."""
 
     answer: str
     thinking: str
@@ -84,6 +84,7 @@ class Outcome:
     completion_tokens: int = 0
     context_ms: float = 0.0
     omitted_turns: int = field(default=0)
+    cached_tokens: int = 0
 
 
 Event = ThinkingDelta | AnswerDelta | StepTrace | Outcome

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = (0.25, 0.5, 1.0, 2.0)  # a server that restarts is back within seconds, or not at all
 _BUSY = frozenset((429, 503))
+_WORD = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
 class OpenAiEngine:
@@ -139,11 +141,19 @@ class OpenAiEngine:
             raise _Unreachable(f"{at} cannot be reached: {error.__cause__ or error}") from error
         except openai.APIStatusError as error:
             kind = EngineUnavailable if error.status_code in _BUSY else EngineError
-            raise kind(f"{at} answered {error.status_code}: {error.message}") from error
+            code = error.code if isinstance(error.code, str) and _WORD.fullmatch(error.code) else ""
+            message = f"{at} answered {error.status_code} {code}".rstrip()
+            raise _quoting(kind(message), error) from error
         except openai.OpenAIError as error:
-            raise EngineError(f"{at} failed: {error}") from error
+            raise _quoting(EngineError(f"{at} failed"), error) from error
         except json.JSONDecodeError as error:
             raise EngineError(f"{at} sent something that is not JSON: {error}") from error
+
+
+def _quoting(error: EngineError, words: openai.OpenAIError) -> EngineError:
+    """The error with the server's words as a note, not in its text: they may quote the prompt."""
+    error.add_note(str(words))
+    return error
 
 
 class _Unreachable(EngineUnavailable):
@@ -159,13 +169,15 @@ class _Reply:
         self._stopped = False
         self._finish_reason: str | None = None
         self._stop_reason: object = None
-        self._tokens = (0, 0)
+        self._tokens = (0, 0, 0)
         self.overrun = False  # the server goes on after the stop string: it does not know stop strings
 
     def read(self, event: ChatCompletionChunk) -> str:
         """What the event adds to the text."""
         if event.usage:
-            self._tokens = (event.usage.prompt_tokens, event.usage.completion_tokens)
+            details = event.usage.prompt_tokens_details
+            cached = (details.cached_tokens or 0) if details else 0
+            self._tokens = (event.usage.prompt_tokens, event.usage.completion_tokens, cached)
         if not event.choices:
             return ""
         choice = event.choices[0]

@@ -135,7 +135,9 @@ def read_operations(text: str) -> tuple[list[Proposal], list[str]]:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
-            dropped.append(f"operation {number}: {where or 'item'}: {first['msg']}")
+            known = first["type"] != "union_tag_invalid"  # whose message quotes what the model wrote
+            why = first["msg"] if known else "`op` is none of add, update, delete"
+            dropped.append(f"operation {number}: {where or 'item'}: {why}")
     return proposals, dropped
 
 
