@@ -13,14 +13,17 @@ from personavlm.deployments.memory_pool import NAMESPACE
 from personavlm.deployments.policy_engine import APP
 from personavlm.deployments.preflight import free_on_nodes, lacking, nodes_when_empty, policy_part, table
 from personavlm.platform.config import Config
+from personavlm.platform.prompts.chosen import with_pack
 
 
 def roll_out(config: Config) -> None:
     """Replace the policy replicas of the running service, one after the other, and return when it is done.
 
     An old replica stops after the replies that it has begun. The memory actors keep their configuration.
-    Raises `StartError`; the old replicas then go on.
+    Raises `StartError`, or `ConfigError` where the configured prompts cannot be used; the old replicas then
+    go on.
     """
+    config = with_pack(config)
     address = config.ray_address or running_address(config.memory.uri)
     if address is None:
         raise StartError(
