@@ -29,12 +29,6 @@ class CheckedImage:
     height: int
 
 
-def media_type_of(data: bytes) -> str:
-    """The media type of an image that was checked when it came in."""
-    with Image.open(io.BytesIO(data)) as image:
-        return MEDIA_TYPES[str(image.format)]
-
-
 @dataclass(frozen=True, slots=True)
 class ImagePolicy:
     """What is accepted."""

@@ -35,9 +35,11 @@ from personavlm.deployments.views import (
     TurnView,
 )
 from personavlm.memory_store import AsOf, MemoryKind, SearchRequest, TurnDraft, UserKey, Window
+from personavlm.memory_store.media_types import EXTENSIONS
 from personavlm.platform.errors import RequestError
 
 IMAGES: dict[int | str, dict[str, Any]] = {200: {"content": {name: {} for name in MEDIA_TYPES.values()}}}
+MEDIA: dict[int | str, dict[str, Any]] = {200: {"content": {name: {} for name in EXTENSIONS}}}
 AS_STORED: dict[str, Any] = {"response_model_exclude_unset": True}  # a kind shows the fields that it has
 
 router = APIRouter(responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 503)})
@@ -188,7 +190,17 @@ async def turn(user: PathUser, turn_id: str, shared: SharedServices) -> dict[str
 @router.get("/v1/users/{user}/images/{sha256}", response_class=Response, responses=IMAGES)
 async def image(user: PathUser, sha256: str, shared: SharedServices) -> Response:
     """The bytes of an image that this user sent."""
-    data, media_type = await shared.memory.home(user).call("image_with_type", sha256)
+    return await _media(shared, user, sha256)
+
+
+@router.get("/v1/users/{user}/media/{sha256}", response_class=Response, responses=MEDIA)
+async def media(user: PathUser, sha256: str, shared: SharedServices) -> Response:
+    """The bytes of an image, a video or a recording that this user sent."""
+    return await _media(shared, user, sha256)
+
+
+async def _media(shared: Services, user: UserKey, sha256: str) -> Response:
+    data, media_type = await shared.memory.home(user).call("media", sha256)
     return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 

@@ -50,6 +50,27 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """How one image of a memory came to be: ``box`` (left, top, right, bottom; pixels of the image turned
+    upright) of the turn's image ``source``. The crop itself is ``sha256``."""
+
+    sha256: str
+    source: str
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRef:
+    """A video or a recording by content, kept beside a turn's words. No engine is shown it: of a video the
+    turn's images hold frames, of a recording its words hold the transcript. ``seconds`` is its length, 0
+    where it is not known."""
+
+    sha256: str
+    media_type: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One exchange: what the user said and what the assistant replied. Never changed once written.
 
@@ -71,6 +92,7 @@ class Turn:
     model: str = ""
     client_id: str = ""
     utc_offset_minutes: int = 0
+    attachments: tuple[MediaRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +115,7 @@ class TurnDraft:
     utc_offset_minutes: int = 0
     allow_past: bool = False
     last_erasure: int | None = None
+    attachments: tuple[MediaRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +162,15 @@ SemanticCategory = Literal["directive", "fact", "preference", "concept"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SemanticMemory(Memory):
-    """A fact that stands without its occasion; a *concept* is one that an image shows."""
+    """A fact that stands without its occasion; a *concept* is one that an image shows.
+
+    ``images`` are whole images of its turns, or what was cut out of them: ``crops`` says out of which.
+    """
 
     category: SemanticCategory = "fact"
     keywords: tuple[str, ...] = ()
     images: tuple[ImageRef, ...] = ()
+    crops: tuple[Crop, ...] = ()
 
     @property
     def kind(self) -> MemoryKind:
@@ -180,6 +207,15 @@ class ProceduralMemory(Memory):
 AnyMemory = CoreMemory | SemanticMemory | EpisodicMemory | ProceduralMemory
 
 
+def media_of(record: Turn | AnyMemory) -> tuple[str, ...]:
+    """SHA-256 of all media that belong to a record. Out of which image a crop was cut is no such thing: that
+    image belongs to its turn."""
+    if isinstance(record, Turn):
+        images, attachments = record.images, record.attachments
+        return (*(image.sha256 for image in images), *(media.sha256 for media in attachments))
+    return tuple(image.sha256 for image in record.images) if isinstance(record, SemanticMemory) else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """One version of the Big Five profile: five floats in [1, 5] in the order of ``TRAITS``.
@@ -202,7 +238,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Create a memory. ``key`` for core and procedural; ``category``, ``images`` for semantic;
+    """Create a memory. ``key`` for core and procedural; ``category``, ``images``, ``crops`` for semantic;
     ``session``, ``end_time`` for episodic. ``supersedes`` closes the interval of an older one."""
 
     text: str
@@ -217,6 +253,7 @@ class Add:
     session: str = ""
     end_time: datetime | None = None
     supersedes: str = ""
+    crops: tuple[Crop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

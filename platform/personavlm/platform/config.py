@@ -12,6 +12,7 @@ from pydantic import Field, InstanceOf, ValidationError, field_validator, model_
 
 from personavlm.platform.config_section import Section
 from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig
+from personavlm.platform.media_config import ImagesConfig
 from personavlm.platform.prompts.render import PromptPack
 from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
 
@@ -134,6 +135,7 @@ class Config(Section):
     prompts: Path | InstanceOf[PromptPack] | None = None
     """A folder of templates, the wording of all prompts; without it, ours. `personavlm prompts export`
     writes ours to start from. Where the service starts, what is in the folder takes the folder's place."""
+    images: ImagesConfig = ImagesConfig()
     ray_address: str | None = None
     """An existing cluster ("auto" or host:port); none starts one on this machine."""
 
