@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from personavlm.deployments.demo.draw_images import DRAWINGS, mug
+from personavlm.deployments.demo.draw_images import DRAWINGS
+from personavlm.deployments.demo.draw_mug import mug
 from personavlm.memory_store.encoder import ImageEncoder
-from personavlm.platform.config import ImagesConfig, VisionModelConfig
 from personavlm.platform.encoders.build import build_matcher
+from personavlm.platform.media_config import ImagesConfig, VisionModelConfig
 from tests.benchmarks.report import Report, arguments
 
 CONFUSED = 0.01
@@ -59,8 +60,8 @@ class Cosines:
 
     def threshold(self) -> float:
         """See the module."""
-        steps = np.arange(0, 1, STEP)
-        return float(next((one for one in steps if self.confused(one) <= CONFUSED), 1))
+        steps = map(float, np.arange(0, 1, STEP))
+        return next((one for one in steps if self.confused(one) <= CONFUSED), 1.0)
 
     def missed(self, threshold: float) -> float:
         """Share of the photos of the same thing below it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from personavlm.memory_store import AnyMemory, ImageRef, Turn, UserKey
+from personavlm.memory_store import AnyMemory, ImageRef, MediaRef, Turn, UserKey
 from personavlm.platform.agent.types import AnswerDelta, StepTrace, ThinkingDelta
 from personavlm.platform.engines.base import Completion, Sampling, Segment, TokenSpan
 
@@ -31,6 +31,7 @@ class ChatJob:
     client_id: str
     text: str
     images: tuple[ImageRef, ...]
+    attachments: tuple[MediaRef, ...]
     instructions: str
     now: datetime | None
     allow_past: bool

@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime
 
 from personavlm.deployments.api import ErrorReply
-from personavlm.deployments.chat_routes import store_images
 from personavlm.deployments.images import MEDIA_TYPES
+from personavlm.deployments.intake import store_image
 from personavlm.deployments.resources import (
     CloseReply,
     CloseRequest,
@@ -69,15 +69,17 @@ async def _draft(
     shared: Services, user: UserKey, turn: TurnInput, number: int, request: TurnsRequest
 ) -> TurnDraft:
     inputs = [i if isinstance(i, ImageInput) else ImageInput(url=i) for i in turn.images]
-    images = await store_images(
-        shared, user, [i.url for i in inputs], f"turns.{number}", [i.caption for i in inputs]
-    )
+    param, intake, home = f"turns.{number}", shared.intake, shared.memory.home(user)
+    intake.require_count(len(inputs), param)
+    checked = [await intake.images.read(one.url, f"{param}.image[{i}]") for i, one in enumerate(inputs)]
+    stored = zip(checked, inputs, strict=True)
+    images = [await store_image(home, image, one.caption) for image, one in stored]
     offset = turn.event_time.utcoffset()
     return TurnDraft(
         user_text=turn.user_text,
         assistant_text=turn.assistant_text,
         event_time=turn.event_time,
-        images=images,
+        images=tuple(images),
         client_id=turn.client_id,
         utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
         allow_past=request.allow_past,

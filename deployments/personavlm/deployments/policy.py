@@ -187,6 +187,7 @@ class Policy:
             assistant_text=outcome.answer,
             event_time=now if job.now else None,
             images=job.images,
+            attachments=job.attachments,
             thinking=outcome.thinking,
             model="@".join(filter(None, (job.adapter or self._engine.model, self._engine.version))),
             client_id=job.client_id,

@@ -27,11 +27,11 @@ from personavlm.memory_store import (
 )
 from personavlm.platform.agent.loop import Agent
 from personavlm.platform.agent.types import Message, Outcome, StepTrace
-from personavlm.platform.config import ImagesConfig, VisionModelConfig
 from personavlm.platform.encoders.build import build_matcher
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.engines.rules.engine import RulesEngine
 from personavlm.platform.histories import History, load
+from personavlm.platform.media_config import ImagesConfig, VisionModelConfig
 from personavlm.platform.updates import UpdateStage
 from tests.unit.platform.tiny_models import needs_train, tiny_clip
 
@@ -129,6 +129,13 @@ async def test_the_episode_of_that_day_is_found_too(life: Remembered) -> None:
     assert concept.id in {hit.item.id for hit in result.visual}
     episodes = [hit.item for hit in result.episodic if isinstance(hit.item, EpisodicMemory)]
     assert any(set(concept.evidence) <= set(episode.evidence) for episode in episodes)
+
+
+async def test_a_thing_that_was_never_shown_is_not_recognised(life: Remembered) -> None:
+    for question in ("Where did I get this?", "How much did I pay for this?"):
+        ref = life.photo((FOLDER / "images" / "medal.png").read_bytes())  # shown in May
+        answer, _ = await ask(life, question, ref)
+        assert "do not recognise" in answer
 
 
 @pytest.mark.parametrize("photo", ["umbrella", "cat", "bicycle"])
