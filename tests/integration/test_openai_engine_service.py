@@ -114,9 +114,10 @@ def test_a_recording_is_kept_and_its_words_are_remembered(served: Service) -> No
         {"type": "text", "text": "Listen to this."},
         {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
     ]
-    reply = served.openai().chat.completions.create(
-        model="tiny", user="bea", messages=[{"role": "user", "content": parts}]
-    )
+    with served.openai() as speaker:
+        reply = speaker.chat.completions.create(
+            model="tiny", user="bea", messages=[{"role": "user", "content": parts}]
+        )
     assert reply.choices[0].message.content == "Noted."
     turn_id = (reply.model_extra or {})["personavlm"]["turn_id"]
     with served.http() as client:
