@@ -51,8 +51,7 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """How one image of a memory came to be: ``box`` (left, top, right, bottom; pixels of the image turned
-    upright) of the turn's image ``source``. The crop itself is ``sha256``."""
+    """A memory's image that is the ``box`` (left, top, right, bottom, turned upright) of ``source``."""
 
     sha256: str
     source: str
@@ -61,9 +60,8 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class MediaRef:
-    """A video or a recording by content, kept beside a turn's words. No engine is shown it: of a video the
-    turn's images hold frames, of a recording its words hold the transcript. ``seconds`` is its length, 0
-    where it is not known."""
+    """A video or a recording by content, beside a turn's words. No engine is shown it: the turn's images hold
+    frames of a video, its words what a recording says. ``seconds`` is 0 where it is not known."""
 
     sha256: str
     media_type: str
@@ -162,10 +160,8 @@ SemanticCategory = Literal["directive", "fact", "preference", "concept"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SemanticMemory(Memory):
-    """A fact that stands without its occasion; a *concept* is one that an image shows.
-
-    ``images`` are whole images of its turns, or what was cut out of them: ``crops`` says out of which.
-    """
+    """A fact that stands without its occasion; a *concept* is one that an image shows. ``images`` are whole
+    images of its turns, or what was cut out of them: ``crops`` says out of which."""
 
     category: SemanticCategory = "fact"
     keywords: tuple[str, ...] = ()
@@ -205,15 +201,6 @@ class ProceduralMemory(Memory):
 
 
 AnyMemory = CoreMemory | SemanticMemory | EpisodicMemory | ProceduralMemory
-
-
-def media_of(record: Turn | AnyMemory) -> tuple[str, ...]:
-    """SHA-256 of all media that belong to a record. Out of which image a crop was cut is no such thing: that
-    image belongs to its turn."""
-    if isinstance(record, Turn):
-        images, attachments = record.images, record.attachments
-        return (*(image.sha256 for image in images), *(media.sha256 for media in attachments))
-    return tuple(image.sha256 for image in record.images) if isinstance(record, SemanticMemory) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

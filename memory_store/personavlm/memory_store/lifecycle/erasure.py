@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from personavlm.memory_store.records import AnyMemory, MemoryKind, Profile, Turn, UserKey, media_of
+from personavlm.memory_store.records import AnyMemory, MemoryKind, Profile, SemanticMemory, Turn, UserKey
 from personavlm.memory_store.storage.sql import any_of, quoted
 from personavlm.memory_store.storage.tables import uid_of
 from personavlm.memory_store.working_set import WorkingSet
@@ -114,6 +114,15 @@ class Derived(BaseModel):
     sources: list[str]
     profiles: list[int]
     images: tuple[str, ...]
+
+
+def media_of(record: Turn | AnyMemory) -> tuple[str, ...]:
+    """SHA-256 of all media that belong to a record. Out of which image a crop was cut is no such thing: that
+    image belongs to its turn."""
+    if isinstance(record, Turn):
+        images, attachments = record.images, record.attachments
+        return (*(image.sha256 for image in images), *(media.sha256 for media in attachments))
+    return tuple(image.sha256 for image in record.images) if isinstance(record, SemanticMemory) else ()
 
 
 def derived_from(working_set: WorkingSet, turns: Iterable[Turn]) -> Derived:

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from personavlm.memory_store.lifecycle.eraser import Eraser, new_id
-from personavlm.memory_store.lifecycle.erasure import Owner, Plan, Receipt
-from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, UserKey, media_of
+from personavlm.memory_store.lifecycle.erasure import Owner, Plan, Receipt, media_of
+from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, UserKey
 from personavlm.memory_store.storage.shard import Shard
 from personavlm.memory_store.storage.sql import any_of, quoted
 from personavlm.memory_store.storage.tables import uid_of
