@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 
 import httpx
@@ -133,6 +134,10 @@ def test_models_say_what_they_are(service: Service) -> None:
     assert "without a language model" in str(models[0].to_dict()["description"])
 
 
+IMAGE = {"type": "image_url", "image_url": {"url": picture((8, 8))}}
+VIDEO = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,aGVsbG8="}}
+AUDIO = {"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}}
+NO_VIDEO = "invalid_video" if importlib.util.find_spec("av") else "video_not_supported"
 BIG = "data:image/png;base64," + "A" * (9 * 2**20 * 4 // 3)
 
 
@@ -153,6 +158,9 @@ BIG = "data:image/png;base64," + "A" * (9 * 2**20 * 4 // 3)
         ({"image": "data:image/png;base64,%%%"}, 400, "invalid_image_url", "messages.image[0]"),
         ({"image": "https://example.org/a.png"}, 400, "remote_image_refused", "messages.image[0]"),
         ({"image": "file:///etc/passwd"}, 400, "invalid_image_url", "messages.image[0]"),
+        ({"parts": [IMAGE] * 17}, 400, "too_many_images", "messages"),
+        ({"parts": [VIDEO]}, 400, NO_VIDEO, "messages.video[0]"),
+        ({"parts": [AUDIO]}, 400, "audio_not_supported", "messages.audio[0]"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -165,6 +173,8 @@ def test_bad_input_is_refused_and_nothing_is_stored(
         "messages": [{"role": "user", "content": "Hello"}],
         **change,
     }
+    if parts := body.pop("parts", None):
+        body["messages"] = [{"role": "user", "content": parts}]
     if url := body.pop("image", None):
         body["messages"] = [
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]},

@@ -28,7 +28,7 @@ from personavlm.memory_store.storage.objects import ChangedError
 from personavlm.memory_store.stores import Stores
 from personavlm.platform.config import MemoryConfig
 from tests.integration.conftest import Service
-from tests.unit.memory_store.encoders import WordEncoder
+from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
 
 USERS = [UserKey("tenant", f"user-{number}") for number in range(24)]
 STEPS = ("reload", "known_erasures", "learn_erasures", "users_in", "take_out", "take_in", "let_go")
@@ -40,7 +40,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.config = MemoryConfig(uri=str(folder), shards=1)
         self.file = LayoutFile(store_root(self.config))
-        self.stores = open_stores(self.config, WordEncoder())
+        self.stores = open_stores(self.config, WordEncoder(), ByteEncoder())
 
     def mover(self, keepers: InProcess | None = None) -> Mover:
         return Mover(keepers or InProcess(self.stores), self.file)

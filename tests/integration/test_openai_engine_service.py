@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from openai.types.chat import ChatCompletionUserMessageParam
+from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionUserMessageParam
 
 from personavlm.deployments.keys import create_key
 from personavlm.deployments.local_ray import free_port
 from personavlm.platform.prompts.render import read_rows, read_task
 from tests.integration.conftest import Service, start, stop
+from tests.unit.deployments import transcription_server
+from tests.unit.deployments.clips import tone
 
 SECRET = "Mochi's vet is Dr Silva."
 REPLIES = {
@@ -30,6 +33,7 @@ REPLIES = {
     "core": '{"operations": []}',
 }
 models = FastAPI()
+models.include_router(transcription_server.router)
 
 
 @models.post("/v1/chat/completions", response_model=None)
@@ -75,7 +79,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     thread.start()
     key = create_key(folder / "keys.json", "acme", replay=True)
     engine = {"kind": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "model": "tiny"}
-    process, url = start(folder, engine=engine, memory={"uri": str(folder / "memory"), "shards": 1})
+    audio = {"kind": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "model": "ears"}
+    memory = {"uri": str(folder / "memory"), "shards": 1}
+    process, url = start(folder, engine=engine, memory=memory, audio=audio)
     yield Service(url, key, key, key, folder, process.pid)
     stop(process)
     server.should_exit = True
@@ -100,6 +106,31 @@ def test_a_model_looks_things_up_and_answers(served: Service) -> None:
     with served.http() as client:
         traits = client.get("/v1/users/ana/profile").json()["traits"]
     assert traits["openness"] == 4.0 and traits["neuroticism"] == 2.0  # λ = .5 at the first turn
+
+
+def test_a_recording_is_kept_and_its_words_are_remembered(served: Service) -> None:
+    sound = base64.b64encode(tone()).decode()
+    parts: list[ChatCompletionContentPartParam] = [
+        {"type": "text", "text": "Listen to this."},
+        {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
+    ]
+    with served.openai() as speaker:
+        reply = speaker.chat.completions.create(
+            model="tiny", user="bea", messages=[{"role": "user", "content": parts}]
+        )
+    assert reply.choices[0].message.content == "Noted."
+    turn_id = (reply.model_extra or {})["personavlm"]["turn_id"]
+    with served.http() as client:
+        turn = client.get(f"/v1/users/bea/turns/{turn_id}").json()
+        words = f"recording.wav has {len(tone())} bytes."
+        assert turn["user_text"].startswith("Listen to this.\n[transcript") and words in turn["user_text"]
+        [attachment] = turn["attachments"]
+        assert attachment["media_type"] == "audio/wav"
+        found = client.get(f"/v1/users/bea/media/{attachment['sha256']}")
+        assert found.content == tone() and found.headers["content-type"] == "audio/wav"
+        assert client.get(f"/v1/users/ana/media/{attachment['sha256']}").status_code == 404
+        assert client.delete("/v1/users/bea").json()["images"] == 1
+        assert client.get(f"/v1/users/bea/media/{attachment['sha256']}").status_code == 404
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -38,7 +38,34 @@ class ImagePart(Body):
     image_url: ImageUrl
 
 
-Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+class VideoUrl(Body):
+    """A data URL (MP4, QuickTime or WebM); remote URLs only where the service allows them."""
+
+    url: str
+
+
+class VideoPart(Body):
+    """A video, of which frames are looked at. Needs the service's extra `video`."""
+
+    type: Literal["video_url"]
+    video_url: VideoUrl
+
+
+class InputAudio(Body):
+    """A recording in Base64."""
+
+    data: str
+    format: Literal["wav", "mp3", "ogg", "flac", "m4a", "webm"]
+
+
+class AudioPart(Body):
+    """A recording, whose words become part of the message. Needs a transcriber."""
+
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+Part = Annotated[TextPart | ImagePart | VideoPart | AudioPart, Field(discriminator="type")]
 
 
 class ChatMessage(BaseModel):
@@ -56,9 +83,9 @@ class ChatMessage(BaseModel):
         return self.content or ""
 
     @property
-    def image_urls(self) -> list[str]:
+    def media(self) -> list[ImagePart | VideoPart | AudioPart]:
         parts = self.content if isinstance(self.content, list) else []
-        return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
+        return [part for part in parts if not isinstance(part, TextPart)]
 
 
 def _one(value: int | None) -> int | None:

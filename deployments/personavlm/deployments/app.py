@@ -26,6 +26,8 @@ from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
 from personavlm.deployments.policy import Policy
 from personavlm.deployments.policy_engine import APP
 from personavlm.platform.config import Config
+from personavlm.platform.encoders.build import check_images
+from personavlm.platform.errors import WeightsError
 from personavlm.platform.prompts.chosen import with_pack
 
 READY_TIMEOUT_S = 120
@@ -98,6 +100,8 @@ def running(config: Config) -> Iterator[str]:
     if problem := tracing.missing(config.service):
         raise StartError(problem)
     check_port(config)
+    if config.ray_address is None:  # else the models are loaded on other machines
+        check_models(config)
     start_ray(config)
     check_resources(config)
     memory = MemoryPool.connect(config)
@@ -172,6 +176,14 @@ def check_port(config: Config) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise StartError(f"{host}:{port}: {error.strerror}; choose another service.port") from error
+
+
+def check_models(config: Config) -> None:
+    """Raises `StartError` where what the configured models need is plainly not installed."""
+    try:
+        check_images(config.images)
+    except WeightsError as error:
+        raise StartError(str(error)) from error
 
 
 def wait_ready(url: str) -> None:

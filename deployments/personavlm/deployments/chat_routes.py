@@ -33,12 +33,14 @@ from personavlm.deployments.api import (
 )
 from personavlm.deployments.error_replies import error_body
 from personavlm.deployments.events import ChatJob, Done, Event, Failure
-from personavlm.deployments.images import ImagePolicy
+from personavlm.deployments.images import CheckedImage
+from personavlm.deployments.intake import store, with_transcripts
 from personavlm.deployments.keys import Credential
+from personavlm.deployments.recordings import CheckedVideo
 from personavlm.deployments.requests_seen import seen
 from personavlm.deployments.services import Caller, Services, SharedServices, require_replay
 from personavlm.deployments.trace import trace_of
-from personavlm.memory_store import ImageRef, UserKey
+from personavlm.memory_store import UserKey
 from personavlm.platform.agent.types import AnswerDelta, ThinkingDelta
 from personavlm.platform.errors import RequestError
 
@@ -93,18 +95,25 @@ async def _job(request: ChatRequest, caller: Credential, shared: Services, deadl
             require_replay(caller, f"metadata.{name}")
     message = _new_message(request.messages)
     user = UserKey(caller.tenant, request.user)
-    if not message.text.strip() and not message.image_urls:
-        raise RequestError("the newest user message is empty", param="messages", code="empty_message")
-    if message.image_urls and (stated := request.metadata.event_time):
-        times = [("", stated)]
-        await shared.memory.home(user).call("check_order", times, request.metadata.allow_past)
-    images = await store_images(shared, user, message.image_urls, "messages")
+    home = shared.memory.home(user)
+    checked = await shared.intake.check(message, "messages")
+    text = with_transcripts(message.text, checked)
+    if not text.strip() and not any(isinstance(one, CheckedImage | CheckedVideo) for one in checked):
+        raise RequestError(
+            "no word was heard in the recording" if checked else "the newest user message is empty",
+            param="messages",
+            code="empty_message",
+        )
+    if checked and (stated := request.metadata.event_time):
+        await home.call("check_order", [("", stated)], request.metadata.allow_past)
+    stored = await store(home, checked)
     return ChatJob(
         user=user,
         client_id=f"chatcmpl-{uuid4().hex}",
         origin=tracing.origin(),
-        text=message.text,
-        images=images,
+        text=text,
+        images=stored.images,
+        attachments=stored.attachments,
         instructions="\n\n".join(m.text for m in request.messages if m.role in ("system", "developer")),
         now=request.metadata.event_time,
         allow_past=request.metadata.allow_past,
@@ -131,22 +140,6 @@ def _new_message(messages: list[ChatMessage]) -> ChatMessage:
             "the last message must be the user's new message", param="messages", code="no_user_message"
         )
     return messages[-1]
-
-
-async def store_images(
-    shared: Services, user: UserKey, urls: list[str], param: str, captions: list[str] | None = None
-) -> tuple[ImageRef, ...]:
-    """Check all images, then store them; a bad one leaves nothing behind."""
-    policy: ImagePolicy = shared.images
-    checked = [await policy.read(url, f"{param}.image[{i}]") for i, url in enumerate(urls)]
-    home = shared.memory.home(user)
-    texts = captions or [""] * len(checked)
-    return tuple(
-        [
-            await home.call("put_image", image.data, image.media_type, image.width, image.height, text)
-            for image, text in zip(checked, texts, strict=True)
-        ]
-    )
 
 
 class Reply:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from personavlm.deployments.origins import Origin
-from personavlm.memory_store import AnyMemory, ImageRef, Turn, UserKey
+from personavlm.memory_store import AnyMemory, ImageRef, MediaRef, Turn, UserKey
 from personavlm.platform.agent.types import AnswerDelta, StepTrace, ThinkingDelta
 from personavlm.platform.engines.base import Completion, Sampling, Segment, TokenSpan
 
@@ -33,6 +33,7 @@ class ChatJob:
     origin: Origin
     text: str
     images: tuple[ImageRef, ...]
+    attachments: tuple[MediaRef, ...]
     instructions: str
     now: datetime | None
     allow_past: bool

@@ -14,7 +14,7 @@ from personavlm.deployments import chat_routes, error_replies, lifecycle_routes,
 from personavlm.deployments.api import ErrorReply
 from personavlm.deployments.chat_metrics import ChatMetrics
 from personavlm.deployments.console import router as console_router
-from personavlm.deployments.images import ImagePolicy
+from personavlm.deployments.intake import build_intake
 from personavlm.deployments.keys import KeyRing
 from personavlm.deployments.limits import Limits
 from personavlm.deployments.memory_pool import MemoryPool
@@ -37,10 +37,7 @@ class Ingress:
             keys=KeyRing(config.service.keys_file),
             memory=MemoryPool.connect(config),
             policy=PolicyReplicas(policy),
-            images=ImagePolicy(
-                max_bytes=int(config.service.max_image_mb * 2**20),
-                allow_remote=config.service.allow_remote_images,
-            ),
+            intake=build_intake(config),
             limits=Limits(config.limits, config.service.ingress_replicas),
             request_timeout_s=config.service.request_timeout_s,
             max_request_timeout_s=config.service.max_request_timeout_s,

@@ -16,9 +16,9 @@ from uuid import uuid4
 from personavlm.deployments.courtesy import CourteousEngine, Courtesy
 from personavlm.deployments.events import Found
 from personavlm.deployments.garbage import spare_collections
-from personavlm.deployments.images import media_type_of
 from personavlm.deployments.memory_archives import Archives
 from personavlm.deployments.memory_keeping import Keeping
+from personavlm.deployments.memory_media import Media
 from personavlm.deployments.memory_origins import Attributed
 from personavlm.deployments.memory_personality import Personality
 from personavlm.deployments.policy_engine import update_engine
@@ -33,7 +33,6 @@ from personavlm.memory_store import (
     Context,
     CoreMemory,
     Delete,
-    ImageRef,
     MemoryKind,
     MemoryStore,
     MovedError,
@@ -51,6 +50,7 @@ from personavlm.memory_store import (
 )
 from personavlm.memory_store.turn_queue import TurnQueue
 from personavlm.platform.config import Config
+from personavlm.platform.encoders.build import build_detector, build_matcher
 from personavlm.platform.encoders.cached import CachedEncoder
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.prompts.chosen import chosen_pack
@@ -62,15 +62,17 @@ THREADS = 32
 OPEN_PATIENCE_S = 30.0  # for a shard that a dying process still has open
 
 
-class MemoryActor(Keeping, Archives, Personality, Attributed):
+class MemoryActor(Keeping, Archives, Personality, Media, Attributed):
     """Owns the shards whose number, by the number of actors, leaves ``number`` as remainder."""
 
     def __init__(self, config: Config, number: int) -> None:
         self._config = config.memory
         self._encoder = CachedEncoder(MiniLmEncoder())
         self._courtesy = Courtesy()
+        self._detector = build_detector(config.images)
+        images, actors = build_matcher(config.images, self._detector), config.memory.actors
         self._stores = open_stores(
-            config.memory, self._encoder, lambda shard: shard % self._config.actors == number, OPEN_PATIENCE_S
+            config.memory, self._encoder, images, lambda shard: shard % actors == number, OPEN_PATIENCE_S
         )
         self._prompts = chosen_pack(config)
         self._settings = UpdateSettings(
@@ -95,7 +97,9 @@ class MemoryActor(Keeping, Archives, Personality, Attributed):
     def _stage(self, user: UserKey) -> UpdateStage:
         store = self._of(user)
         if store not in self._stages:
-            self._stages[store] = UpdateStage(store, self._engine, self._prompts, self._settings)
+            self._stages[store] = UpdateStage(
+                store, self._engine, self._prompts, self._settings, detector=self._detector
+            )
         return self._stages[store]
 
     async def ready(self) -> None:
@@ -181,22 +185,6 @@ class MemoryActor(Keeping, Archives, Personality, Attributed):
             return None
         turns = (self._of(user).turn(user, turn_id) for turn_id in memory.evidence)
         return Found(memory, memory.kind.value, tuple(turns))
-
-    # Media
-
-    async def put_image(
-        self, user: UserKey, data: bytes, media_type: str, width: int, height: int, caption: str = ""
-    ) -> ImageRef:
-        store = self._of(user)
-        return await asyncio.to_thread(store.put_image, user, data, media_type, width, height, caption)
-
-    async def image(self, user: UserKey, sha256: str) -> bytes:
-        return await asyncio.to_thread(self._of(user).image, user, sha256)
-
-    async def image_with_type(self, user: UserKey, sha256: str) -> tuple[bytes, str]:
-        """The bytes and their media type, for HTTP."""
-        data = await self.image(user, sha256)
-        return data, media_type_of(data)
 
     # What users and operators look at
 

@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime
 
 from personavlm.deployments.api import ErrorReply
-from personavlm.deployments.chat_routes import store_images
 from personavlm.deployments.images import MEDIA_TYPES
+from personavlm.deployments.intake import store_image
 from personavlm.deployments.requests_seen import seen
 from personavlm.deployments.resources import (
     CloseReply,
@@ -36,9 +36,11 @@ from personavlm.deployments.views import (
     TurnView,
 )
 from personavlm.memory_store import AsOf, MemoryKind, SearchRequest, TurnDraft, UserKey, Window
+from personavlm.memory_store.media_types import EXTENSIONS
 from personavlm.platform.errors import RequestError
 
 IMAGES: dict[int | str, dict[str, Any]] = {200: {"content": {name: {} for name in MEDIA_TYPES.values()}}}
+MEDIA: dict[int | str, dict[str, Any]] = {200: {"content": {name: {} for name in EXTENSIONS}}}
 AS_STORED: dict[str, Any] = {"response_model_exclude_unset": True}  # a kind shows the fields that it has
 
 router = APIRouter(responses={status: {"model": ErrorReply} for status in (400, 401, 403, 404, 409, 503)})
@@ -68,15 +70,17 @@ async def _draft(
     shared: Services, user: UserKey, turn: TurnInput, number: int, request: TurnsRequest
 ) -> TurnDraft:
     inputs = [i if isinstance(i, ImageInput) else ImageInput(url=i) for i in turn.images]
-    images = await store_images(
-        shared, user, [i.url for i in inputs], f"turns.{number}", [i.caption for i in inputs]
-    )
+    param, intake, home = f"turns.{number}", shared.intake, shared.memory.home(user)
+    intake.require_count(len(inputs), param)
+    checked = [await intake.images.read(one.url, f"{param}.image[{i}]") for i, one in enumerate(inputs)]
+    stored = zip(checked, inputs, strict=True)
+    images = [await store_image(home, image, one.caption) for image, one in stored]
     offset = turn.event_time.utcoffset()
     return TurnDraft(
         user_text=turn.user_text,
         assistant_text=turn.assistant_text,
         event_time=turn.event_time,
-        images=images,
+        images=tuple(images),
         client_id=turn.client_id,
         utc_offset_minutes=int(offset.total_seconds() // 60) if offset else 0,
         allow_past=request.allow_past,
@@ -189,7 +193,17 @@ async def turn(user: PathUser, turn_id: str, shared: SharedServices) -> dict[str
 @router.get("/v1/users/{user}/images/{sha256}", response_class=Response, responses=IMAGES)
 async def image(user: PathUser, sha256: str, shared: SharedServices) -> Response:
     """The bytes of an image that this user sent."""
-    data, media_type = await shared.memory.home(user).call("image_with_type", sha256)
+    return await _media(shared, user, sha256)
+
+
+@router.get("/v1/users/{user}/media/{sha256}", response_class=Response, responses=MEDIA)
+async def media(user: PathUser, sha256: str, shared: SharedServices) -> Response:
+    """The bytes of an image, a video or a recording that this user sent."""
+    return await _media(shared, user, sha256)
+
+
+async def _media(shared: Services, user: UserKey, sha256: str) -> Response:
+    data, media_type = await shared.memory.home(user).call("media", sha256)
     return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 

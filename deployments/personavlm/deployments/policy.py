@@ -38,7 +38,7 @@ from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.config import Config
 from personavlm.platform.engines.base import Conversation, complete
 from personavlm.platform.engines.build import build_engine
-from personavlm.platform.errors import EngineError, EngineTimeout, RequestError
+from personavlm.platform.errors import ContextOverflow, EngineError, EngineTimeout, RequestError
 from personavlm.platform.prompts.chosen import chosen_pack
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ class Policy:
             yield Failure(message, 409, "metadata.event_time", "event_time_out_of_order")
         except (ErasedError, NotFoundError):  # not found: an image that was there when the reply began
             yield Failure(ERASED, 410, None, "user_erased")
+        except ContextOverflow as error:
+            yield Failure(f"the message is too long: {error}", 400, "messages", "context_length_exceeded")
         except EngineTimeout as error:
             log.warning("the language model took too long: %s", error)
             yield Failure("the language model took too long; try again", 504, None, "engine_timeout")
@@ -195,6 +197,7 @@ class Policy:
             assistant_text=outcome.answer,
             event_time=now if job.now else None,
             images=job.images,
+            attachments=job.attachments,
             thinking=outcome.thinking,
             model="@".join(filter(None, (job.adapter or self._engine.model, self._engine.version))),
             client_id=job.client_id,

@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from personavlm.deployments.api import USER_PATTERN
-from personavlm.deployments.images import ImagePolicy
+from personavlm.deployments.intake import Intake
 from personavlm.deployments.keys import Credential, KeyRing
 from personavlm.deployments.limits import Limits
 from personavlm.deployments.memory_pool import MemoryPool
@@ -26,7 +26,7 @@ class Services:
     keys: KeyRing
     memory: MemoryPool
     policy: PolicyReplicas
-    images: ImagePolicy
+    intake: Intake
     limits: Limits
     request_timeout_s: float
     max_request_timeout_s: float

@@ -22,6 +22,7 @@ from personavlm.memory_store import InUseError, StoreError
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.storage.layout import Layout, LayoutFile
 from personavlm.platform.config import Config
+from personavlm.platform.encoders.build import build_matcher
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 
 MB = 2**20
@@ -77,7 +78,7 @@ def keepers(config: Config) -> Iterator[Keepers]:
                 return
         finally:
             ray.shutdown()
-    stores = open_stores(config.memory, MiniLmEncoder())
+    stores = open_stores(config.memory, MiniLmEncoder(), build_matcher(config.images))
     try:
         yield InProcess(stores)
     finally:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from personavlm.memory_store import BusyError, InUseError, MemoryStore, TextEncoder
+from personavlm.memory_store import BusyError, ImageEncoder, InUseError, MemoryStore, TextEncoder
 from personavlm.memory_store.storage.keyring import Keyring, MasterKey
 from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import Objects, open_objects
@@ -15,7 +15,6 @@ from personavlm.memory_store.storage.sealing import InTheClear, Protection, Seal
 from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.stores import AtHome, Stores
 from personavlm.platform.config import MemoryConfig
-from personavlm.platform.encoders.image_descriptor import ImageDescriptor
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +29,7 @@ def store_root(config: MemoryConfig) -> Objects:
 def open_stores(
     config: MemoryConfig,
     encoder: TextEncoder,
+    images: ImageEncoder,
     mine: Callable[[int], bool] = lambda shard: True,
     patience_s: float = 0,
 ) -> Stores:
@@ -49,7 +49,7 @@ def open_stores(
         return MemoryStore.open(
             shard_uri(config, shard),
             text_encoder=encoder,
-            image_encoder=ImageDescriptor(),
+            image_encoder=images,
             session_gap=config.session_gap,
             storage=settings,
             at_home=at_home,

@@ -18,6 +18,22 @@ class ImageView(BaseModel):
     caption: str
 
 
+class CropView(BaseModel):
+    """An image of a memory was cut out of the image `source`, where `box` (left, top, right, bottom) says."""
+
+    sha256: str
+    source: str
+    box: tuple[int, int, int, int]
+
+
+class MediaView(BaseModel):
+    """A video or a recording; its bytes are at `/v1/users/{user}/media/{sha256}`."""
+
+    sha256: str
+    media_type: str
+    seconds: float
+
+
 class MemoryView(BaseModel):
     """One version of one memory. The fields after `source` belong to some kinds only."""
 
@@ -39,6 +55,7 @@ class MemoryView(BaseModel):
     category: Literal["directive", "fact", "preference", "concept"] = "fact"
     keywords: list[str] = []
     images: list[ImageView] = []
+    crops: list[CropView] = []
     session: str = ""
     end_time: datetime | None = None
 
@@ -58,6 +75,7 @@ class TurnView(BaseModel):
     model: str
     client_id: str
     utc_offset_minutes: int
+    attachments: list[MediaView] = []
 
 
 class LinkView(BaseModel):

@@ -73,6 +73,20 @@ class ImageEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class QueryImageEncoder(Protocol):
+    """An ``ImageEncoder`` that looks at more than the whole of a query's image."""
+
+    def encode_query(self, image: bytes) -> Vectors:
+        """``(n, dim)`` float32 with unit rows, n at least 1: the image, and things found in it."""
+        ...
+
+
+def encode_query_image(encoder: ImageEncoder, image: bytes) -> Vectors:
+    """``(n, dim)``: what of a query's image is held against stored ones."""
+    return encoder.encode_query(image) if isinstance(encoder, QueryImageEncoder) else encoder.encode([image])
+
+
 def token_dim(encoder: TextEncoder | ImageEncoder) -> int:
     """Numbers in a token's vector; 0 for an encoder that has no tokens."""
     return encoder.token_dim if isinstance(encoder, TokenEncoder) else 0

@@ -98,7 +98,11 @@ class Step:
                 return CoreMemory(**common, block=add.block, key=add.key)
             case MemoryKind.SEMANTIC:
                 return SemanticMemory(
-                    **common, category=add.category, keywords=tuple(add.keywords), images=tuple(add.images)
+                    **common,
+                    category=add.category,
+                    keywords=tuple(add.keywords),
+                    images=tuple(add.images),
+                    crops=tuple(add.crops),
                 )
             case MemoryKind.EPISODIC:
                 end_time = utc(add.end_time or add.event_time)

@@ -50,6 +50,25 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """A memory's image that is the ``box`` (left, top, right, bottom, turned upright) of ``source``."""
+
+    sha256: str
+    source: str
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRef:
+    """A video or a recording by content, beside a turn's words. No engine is shown it: the turn's images hold
+    frames of a video, its words what a recording says. ``seconds`` is 0 where it is not known."""
+
+    sha256: str
+    media_type: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One exchange: what the user said and what the assistant replied. Never changed once written.
 
@@ -71,6 +90,7 @@ class Turn:
     model: str = ""
     client_id: str = ""
     utc_offset_minutes: int = 0
+    attachments: tuple[MediaRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,7 @@ class TurnDraft:
     utc_offset_minutes: int = 0
     allow_past: bool = False
     last_erasure: int | None = None
+    attachments: tuple[MediaRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +160,13 @@ SemanticCategory = Literal["directive", "fact", "preference", "concept"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SemanticMemory(Memory):
-    """A fact that stands without its occasion; a *concept* is one that an image shows."""
+    """A fact that stands without its occasion; a *concept* is one that an image shows. ``images`` are whole
+    images of its turns, or what was cut out of them: ``crops`` says out of which."""
 
     category: SemanticCategory = "fact"
     keywords: tuple[str, ...] = ()
     images: tuple[ImageRef, ...] = ()
+    crops: tuple[Crop, ...] = ()
 
     @property
     def kind(self) -> MemoryKind:
@@ -202,7 +225,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Create a memory. ``key`` for core and procedural; ``category``, ``images`` for semantic;
+    """Create a memory. ``key`` for core and procedural; ``category``, ``images``, ``crops`` for semantic;
     ``session``, ``end_time`` for episodic. ``supersedes`` closes the interval of an older one."""
 
     text: str
@@ -217,6 +240,7 @@ class Add:
     session: str = ""
     end_time: datetime | None = None
     supersedes: str = ""
+    crops: tuple[Crop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

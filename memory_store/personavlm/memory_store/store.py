@@ -13,6 +13,7 @@ from typing import Self
 from personavlm.memory_store.admission import Admission
 from personavlm.memory_store.cache import UserCache
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder, Vectors
+from personavlm.memory_store.errors import InvalidError
 from personavlm.memory_store.lifecycle.backup import Backups
 from personavlm.memory_store.lifecycle.eraser import Eraser
 from personavlm.memory_store.lifecycle.last_erasures import LastErasures
@@ -21,9 +22,11 @@ from personavlm.memory_store.lifecycle.retention import Expiry
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.lifecycle.transfer import Transfer
 from personavlm.memory_store.lifecycle.usage import Usage, usage_of
+from personavlm.memory_store.media_types import IMAGES, RECORDINGS
 from personavlm.memory_store.queries import SearchRequest, SearchResult
 from personavlm.memory_store.records import (
     ImageRef,
+    MediaRef,
     UserKey,
 )
 from personavlm.memory_store.retrieval.nearest import Near
@@ -135,9 +138,27 @@ class MemoryStore(StoredTurns, StoredMemories):
 
         InvalidError unless it is PNG, JPEG or WebP by ``media_type``; the bytes are not decoded.
         """
+        if media_type not in IMAGES:
+            raise InvalidError(f"images are {', '.join(IMAGES)}, not {media_type!r}")
         with self._cache.hold(user):  # not while the user moves or is erased: nobody would look for it there
             sha256 = self._shard.media.put(user, data, media_type)
         return ImageRef(sha256, media_type, width, height, caption)
+
+    def put_recording(self, user: UserKey, data: bytes, media_type: str, seconds: float = 0.0) -> MediaRef:
+        """Store a video or a sound; the same bytes are stored once. They are not decoded.
+
+        InvalidError for a type that is not kept.
+        """
+        if media_type not in RECORDINGS:
+            raise InvalidError(f"videos and recordings are {', '.join(RECORDINGS)}, not {media_type!r}")
+        with self._cache.hold(user):  # as above
+            sha256 = self._shard.media.put(user, data, media_type)
+        return MediaRef(sha256, media_type, seconds)
+
+    def media(self, user: UserKey, sha256: str) -> tuple[bytes, str]:
+        """The bytes of an image, video or recording of this user, and their media type. NotFoundError."""
+        with self._cache.hold(user):
+            return self._shard.media.get_with_type(user, sha256)
 
     def image(self, user: UserKey, sha256: str) -> bytes:
         """The bytes of one of this user's images. NotFoundError."""

@@ -135,7 +135,7 @@ class StoredTurns(StorePart):
         if known := records.turn_of_client(draft.client_id):
             return known, False
         self.last_erasures.require_none_since(user, draft.last_erasure)
-        self._shard.media.require(user, draft.images)
+        self._shard.media.require(user, (*draft.images, *draft.attachments))
         return turn_of(draft, records, uid_of(user), self._session_gap, now), True
 
     def turns(

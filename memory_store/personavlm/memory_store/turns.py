@@ -11,8 +11,8 @@ from personavlm.memory_store.working_set import WorkingSet
 
 def turn_of(draft: TurnDraft, records: WorkingSet, uid: str, gap: timedelta, now: datetime) -> Turn:
     """The next turn of this user. InvalidError, OutOfOrderError, ValueError (naive time)."""
-    if not (draft.user_text.strip() or draft.assistant_text.strip() or draft.images):
-        raise InvalidError("a turn needs a text or an image")
+    if not (draft.user_text.strip() or draft.assistant_text.strip() or draft.images or draft.attachments):
+        raise InvalidError("a turn needs a text, an image, a video or a recording")
     event_time, index = _event_time(draft, records, now), records.next_index
     # Not made from the text: ids stand in the clear where texts are encrypted.
     place = f"{uid} {index} {event_time.timestamp()} {draft.client_id}"
@@ -30,6 +30,7 @@ def turn_of(draft: TurnDraft, records: WorkingSet, uid: str, gap: timedelta, now
         model=draft.model,
         client_id=draft.client_id,
         utc_offset_minutes=draft.utc_offset_minutes,
+        attachments=tuple(draft.attachments),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, InstanceOf, ValidationError, field_validator, model_
 
 from personavlm.platform.config_section import Section
 from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig
+from personavlm.platform.media_config import AudioConfig, ImagesConfig, NoTranscriberConfig, VideoConfig
 from personavlm.platform.prompts.render import PromptPack
 from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
 
@@ -119,8 +120,10 @@ class ServiceConfig(Section):
     """The longest that a client may ask for."""
     max_body_mb: float = Field(24, gt=0)
     max_image_mb: float = Field(8, gt=0)
+    max_recording_mb: float = Field(16, gt=0)
+    """Of one video or one recording; in a request it takes a third more, within `max_body_mb`."""
     allow_remote_images: bool = False
-    """Fetch image URLs that clients send. Off: the service makes no outgoing requests."""
+    """Fetch image and video URLs that clients send. Off: the service makes no requests for clients."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -142,6 +145,9 @@ class Config(Section):
     prompts: Path | InstanceOf[PromptPack] | None = None
     """A folder of templates, the wording of all prompts; without it, ours. `personavlm prompts export`
     writes ours to start from. Where the service starts, what is in the folder takes the folder's place."""
+    images: ImagesConfig = ImagesConfig()
+    video: VideoConfig = VideoConfig()
+    audio: AudioConfig = NoTranscriberConfig()
     ray_address: str | None = None
     """An existing cluster ("auto" or host:port); none starts one on this machine."""
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from personavlm.deployments.images import ImagePolicy, media_type_of
+from personavlm.deployments.images import ImagePolicy
 from personavlm.platform.errors import RequestError
 
 POLICY = ImagePolicy(max_bytes=100_000, allow_remote=False)
@@ -41,7 +41,6 @@ def refusal(policy: ImagePolicy, url: str) -> RequestError:
 def test_the_bytes_decide_the_media_type(kind: str) -> None:
     image = asyncio.run(POLICY.read(data_url(encoded(kind), "image/whatever"), "image"))
     assert (image.media_type, image.width, image.height) == (f"image/{kind.lower()}", 30, 20)
-    assert media_type_of(image.data) == image.media_type
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])

@@ -26,6 +26,7 @@ JOB = ChatJob(
     origin=Origin("mine"),
     text="my diary",
     images=(),
+    attachments=(),
     instructions="",
     now=None,
     allow_past=False,

@@ -273,9 +273,8 @@ def test_traits_are_not_stored_once_their_evidence_is_erased(store: MemoryStore,
 
 
 def test_the_context_honours_withdrawn_consent(store: MemoryStore, user: UserKey) -> None:
-    store.save_profile(
-        user, Profile(version=0, consent=False, cause="consent", event_time=day(0), recorded_at=day(0))
-    )
+    withdrawn = Profile(version=0, consent=False, cause="consent", event_time=day(0), recorded_at=day(0))
+    store.save_profile(user, withdrawn)
     assert store.context(user, day(1)).personality is None
 
 
@@ -295,8 +294,14 @@ def test_the_timeline_lists_what_touches_the_window(
     gone = add(store, user, SEMANTIC, "c", Add("gone", day(2.6), ()))
     store.apply(user, SEMANTIC, "d", [Delete(gone.id, day(3), "r")])
     window = Window(day(1), day(3.5))
-    ids = [entry.id for entry in store.timeline(user, window, newest_first=False)]
-    assert ids == [episode.id, turns[1].id, turns[2].id, old.id, turns[3].id, new.id]
+    assert [entry.id for entry in store.timeline(user, window, newest_first=False)] == [
+        episode.id,
+        turns[1].id,
+        turns[2].id,
+        old.id,
+        turns[3].id,
+        new.id,
+    ]
     assert [entry.id for entry in store.timeline(user, window, limit=2)] == [new.id, turns[3].id]
-    first = store.timeline(user, newest_first=False)[0]
-    assert (first.kind, first.text, first.time) == ("turn", "day 0", day(0))
+    firsts = [(e.kind, e.text, e.time) for e in store.timeline(user, newest_first=False)[:1]]
+    assert firsts == [("turn", "day 0", day(0))]

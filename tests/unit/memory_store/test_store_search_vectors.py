@@ -44,7 +44,7 @@ def test_an_image_finds_the_memory_that_shows_the_same(store: MemoryStore, user:
     assert ids(found.visual) == [cup.id] and cup.id not in ids(found.semantic)
     unlike = store.put_image(user, b"zzzz", "image/png", 1, 1)
     found = store.search(user, SearchRequest("soup", image_sha256=(unlike.sha256,), k_visual=1))
-    assert ids(found.visual) == [soup.id]
+    assert found.visual == () and soup.id in ids(found.semantic)
 
 
 def test_words_find_a_memory_with_an_image_unless_they_have_nothing_to_do_with_it(

@@ -64,6 +64,24 @@ async def test_the_weaker_finds_give_way_to_a_narrow_context() -> None:
     assert outcome.answer == "Done."
 
 
+async def test_where_nothing_else_gives_way_lookups_do() -> None:
+    _, whole = await run(Agent(Narrow(10**6), Shelf(), settings=AgentSettings(max_retrievals=0)))
+    room = sum(len(s.text) for s in whole.conversation.segments[:2]) + 200
+
+    class Reserving(Narrow):
+        """Keeps four characters free for each token of the reserve."""
+
+        async def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+            if sampling.reserve:
+                raise ContextOverflow("no room for lookups", sampling.reserve)
+            async for chunk in super().stream(conversation, sampling):
+                yield chunk
+
+    _, outcome = await run(Agent(Reserving(room), Shelf(Context(open_session=SESSION[:1]))))
+    assert [step.action for step in outcome.steps] == ["answer"]
+    assert "no room to look anything up" in outcome.steps[0].repaired
+
+
 async def test_a_message_that_can_never_fit_is_an_error() -> None:
     with pytest.raises(ContextOverflow):
         await run(Agent(Narrow(100), Shelf(Context(open_session=SESSION))))

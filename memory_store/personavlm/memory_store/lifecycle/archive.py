@@ -10,7 +10,8 @@ The archive of a user holds
   row, in the order of writing, in the clear. The fields are those of ``archive_lines.py``, which says what
   they may hold; times are ISO 8601 with their zone. A memory has a line for each of its versions. A line
   with the ``id`` "" says that the step ``source`` was applied and wrote nothing;
-* ``media/<sha256>.<png|jpg|webp>``: the user's images, named by the SHA-256 of their bytes;
+* ``media/<sha256>.<png|jpg|webp|mp4|…>``: the user's images, videos and recordings, named by the SHA-256 of
+  their bytes;
 * if asked for, ``vectors_of_<texts|images>_<digest>.jsonl``: vectors, bytes in Base64 (URL-safe). The
   digest names the model: a store with another one passes them over and encodes anew.
 
@@ -36,8 +37,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from personavlm.memory_store.lifecycle.archive_lines import Sha256
+from personavlm.memory_store.media_types import MEDIA_TYPES
 from personavlm.memory_store.records import UserKey
-from personavlm.memory_store.storage.media import EXTENSIONS
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -45,7 +46,6 @@ NOT_CONTENT = ("uid", "tenant", "user", "epoch", "seq", "sealed")
 """Columns that are the store's own: an archive may go into another user's place in another store."""
 _ROWS_AT_ONCE = 1_000
 
-MEDIA_TYPES = {extension: media_type for media_type, extension in EXTENSIONS.items()}
 IMAGE_NAME = re.compile(rf"media/([0-9a-f]{{64}})({'|'.join(map(re.escape, MEDIA_TYPES))})")
 VECTORS_NAME = re.compile(r"vectors_of_(texts|images)_[0-9a-f]{16}")
 USER_NAME = re.compile(r"users/[0-9]+\.zip")
@@ -87,7 +87,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image of the user; ``extension`` as in ``.png``."""
+    """An image, video or recording of the user; ``extension`` as in ``.png``."""
 
     sha256: str
     extension: str

@@ -54,6 +54,22 @@ class ImageValue(Line):
     caption: str
 
 
+class CropValue(Line):
+    """Out of which image of a turn an image of a memory was cut."""
+
+    sha256: Sha256
+    source: Sha256
+    box: tuple[Int32, Int32, Int32, Int32]
+
+
+class MediaValue(Line):
+    """A video or a recording of a turn; its bytes are ``media/<sha256>`` in the archive."""
+
+    sha256: Sha256
+    media_type: str
+    seconds: float
+
+
 class TurnLine(Line):
     """A line of ``turns``."""
 
@@ -69,6 +85,7 @@ class TurnLine(Line):
     model: str
     client_id: str
     utc_offset_minutes: Int32
+    attachments: tuple[MediaValue, ...] = ()
 
     def unique(self) -> tuple[tuple[str, object], ...]:
         """Its id, and its place among the turns."""
@@ -122,6 +139,7 @@ class SemanticLine(MemoryLine):
     category: SemanticCategory
     keywords: Strings
     images: tuple[ImageValue, ...]
+    crops: tuple[CropValue, ...] = ()
 
 
 class EpisodicLine(MemoryLine):

@@ -108,12 +108,21 @@ class Receipt(BaseModel):
 
 
 class Derived(BaseModel):
-    """Ids of what rests on some turns, and the images of all of it."""
+    """Ids of what rests on some turns, and the media of all of it."""
 
     memories: dict[MemoryKind, list[str]]
     sources: list[str]
     profiles: list[int]
     images: tuple[str, ...]
+
+
+def media_of(record: Turn | AnyMemory) -> tuple[str, ...]:
+    """SHA-256 of all media that belong to a record. Out of which image a crop was cut is no such thing: that
+    image belongs to its turn."""
+    if isinstance(record, Turn):
+        images, attachments = record.images, record.attachments
+        return (*(image.sha256 for image in images), *(media.sha256 for media in attachments))
+    return tuple(image.sha256 for image in record.images) if isinstance(record, SemanticMemory) else ()
 
 
 def derived_from(working_set: WorkingSet, turns: Iterable[Turn]) -> Derived:
@@ -130,12 +139,8 @@ def derived_from(working_set: WorkingSet, turns: Iterable[Turn]) -> Derived:
         for kind in MemoryKind
     }
     gone = {id for group in memories.values() for id in group}
-    images = [image.sha256 for turn in turns for image in turn.images]
-    for id in memories[MemoryKind.SEMANTIC]:
-        for version in working_set.versions(id):
-            images += (
-                [image.sha256 for image in version.images] if isinstance(version, SemanticMemory) else []
-            )
+    versions = (version for id in memories[MemoryKind.SEMANTIC] for version in working_set.versions(id))
+    images = [sha256 for record in (*turns, *versions) for sha256 in media_of(record)]
     kept = set(_images_kept(working_set, ids, gone))
     return Derived(
         memories=memories,
@@ -154,14 +159,14 @@ def _of_turns(profile: Profile, turns: set[str]) -> bool:
 
 
 def _images_kept(working_set: WorkingSet, turns: set[str], memories: set[str]) -> Iterable[str]:
-    """Images that something which stays refers to."""
+    """Media that something which stays refers to."""
     for turn in working_set.turns:
         if turn.id not in turns:
-            yield from (image.sha256 for image in turn.images)
+            yield from media_of(turn)
     for versions in working_set.histories(MemoryKind.SEMANTIC):
         for version in versions:
-            if version.id not in memories and isinstance(version, SemanticMemory):
-                yield from (image.sha256 for image in version.images)
+            if version.id not in memories:
+                yield from media_of(version)
 
 
 def range_conditions(user: UserKey, turns: Iterable[Turn], derived: Derived) -> dict[str, str]:
@@ -193,12 +198,7 @@ def memory_conditions(user: UserKey, memory: AnyMemory, images: Iterable[str]) -
 
 def images_only_of(working_set: WorkingSet, memory_id: str) -> tuple[str, ...]:
     """Images of a memory that no turn and no other memory refers to."""
-    own = {
-        image.sha256
-        for version in working_set.versions(memory_id)
-        if isinstance(version, SemanticMemory)
-        for image in version.images
-    }
+    own = {sha256 for version in working_set.versions(memory_id) for sha256 in media_of(version)}
     return tuple(sorted(own - set(_images_kept(working_set, set(), {memory_id}))))
 
 

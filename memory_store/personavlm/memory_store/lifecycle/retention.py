@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from personavlm.memory_store.lifecycle.eraser import Eraser, new_id
-from personavlm.memory_store.lifecycle.erasure import Owner, Plan, Receipt
-from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, SemanticMemory, UserKey
+from personavlm.memory_store.lifecycle.erasure import Owner, Plan, Receipt, media_of
+from personavlm.memory_store.records import AnyMemory, EpisodicMemory, MemoryKind, UserKey
 from personavlm.memory_store.storage.shard import Shard
 from personavlm.memory_store.storage.sql import any_of, quoted
 from personavlm.memory_store.storage.tables import uid_of
@@ -163,17 +163,16 @@ def _end(memory: AnyMemory) -> datetime:
 
 
 def _images_of(records: WorkingSet, expired: Expired) -> set[str]:
-    """Images to which only what has expired refers."""
+    """Media to which only what has expired refers."""
     gone: set[str] = set()
     kept: set[str] = set()
     for turn in records.turns:
         into = gone if turn.id in expired.get("turns", ()) else kept
-        into.update(image.sha256 for image in turn.images)
+        into.update(media_of(turn))
     for versions in records.histories(MemoryKind.SEMANTIC):
         into = gone if versions[0].id in expired.get(MemoryKind.SEMANTIC, ()) else kept
         for version in versions:
-            if isinstance(version, SemanticMemory):
-                into.update(image.sha256 for image in version.images)
+            into.update(media_of(version))
     return gone - kept
 
 

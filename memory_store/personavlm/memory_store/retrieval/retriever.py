@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from personavlm.memory_store.cache import UserCache
-from personavlm.memory_store.encoder import Vectors, encode_texts, token_dim
+from personavlm.memory_store.encoder import Vectors, encode_query_image, encode_texts, token_dim
 from personavlm.memory_store.queries import AsOf, SearchRequest, SearchResult
 from personavlm.memory_store.records import CoreMemory, MemoryKind, UserKey
 from personavlm.memory_store.retrieval.cold_search import ColdSearch
@@ -60,13 +60,12 @@ class Retriever:
         views = self._views(request, participants, today)
         encoded = self.encode(texts)
         encoded_images = self._encode_images(user, images)
-        looked_for = self._encode_images(user, request.image_sha256)
+        query_images = self._encode_query(user, request.image_sha256)
         with self._cache.hold(user) as state:
             state.refresh()
             state.index.set_texts(encoded)
             state.index.set_images(encoded_images)
             state.index_bytes = state.index.nbytes
-            query_images = np.stack(list(looked_for.values())) if looked_for else None
             threshold = self._shard.image_encoder.threshold
             vectors = [view.encoded.vector for view in views if view.encoded]
             cold = ColdSearch(user, self._shard.text_vectors, vectors)
@@ -151,6 +150,12 @@ class Retriever:
             return {}
         data = [self._shard.media.get(user, sha256) for sha256 in sha256s]
         return dict(zip(sha256s, self._shard.image_encoder.encode(data), strict=True))
+
+    def _encode_query(self, user: UserKey, sha256s: tuple[str, ...]) -> Vectors | None:
+        if not sha256s:
+            return None
+        data = [self._shard.media.get(user, sha256) for sha256 in sha256s]
+        return np.concatenate([encode_query_image(self._shard.image_encoder, one) for one in data])
 
 
 def _newest(texts: dict[VectorKey, str]) -> dict[VectorKey, str]:

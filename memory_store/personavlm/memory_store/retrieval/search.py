@@ -29,8 +29,6 @@ SUPERSEDED_PENALTY = 1.0
 RELATED = 0.5
 """Standard deviations from which words are taken to speak of an image; images cost a prompt too much to
 be shown for nothing."""
-IMAGE_MATCH = 100.0
-"""Above every score of a text: that the query's image shows the thing outweighs any words."""
 
 Floats = NDArray[np.float32]
 Instants = NDArray[np.int64]
@@ -148,17 +146,24 @@ class Search:
         return [Hit(memories[i], "procedural", float(scores[i])) for i in best.tolist()]
 
     def _visual(self, semantic: Sequence[AnyMemory], candidates: Candidates) -> list[Hit]:
-        """Memories with images: those that an image of the query matches, then those that words do."""
+        """Memories with images: those that an image of the query matches; those that words do where the query
+        has no image, or a thing that nobody has seen would pass for one that was spoken of."""
         numbers = [number for number, memory in enumerate(semantic) if images_of(memory)]
         memories, candidates = [semantic[number] for number in numbers], candidates.only(numbers)
-        scores = np.where(candidates.scores >= RELATED, candidates.scores, np.float32(-np.inf))
-        for number, memory in enumerate(memories):
-            stored = self._index.image_vectors(images_of(memory))
-            if self._images is not None and stored is not None:
-                nearest = float((self._images @ stored.T).max())
-                if nearest >= self._threshold:
-                    scores[number] = IMAGE_MATCH + nearest
+        none = np.full(len(memories), -np.inf, np.float32)
+        if self._images is None:
+            scores = np.where(candidates.scores >= RELATED, candidates.scores, none)
+        else:
+            scores = np.array([self._likeness(memory) for memory in memories], np.float32)
         return self._choose("visual", memories, replace(candidates, scores=scores), self._request.k_visual)
+
+    def _likeness(self, memory: AnyMemory) -> float:
+        """The greatest cosine of the memory's images with the query's, -inf below the threshold."""
+        stored = self._index.image_vectors(images_of(memory))
+        if self._images is None or stored is None:
+            return -np.inf
+        nearest = float((self._images @ stored.T).max())
+        return nearest if nearest >= self._threshold else -np.inf
 
     # turns
 

@@ -1,18 +1,18 @@
-"""Images as objects named by their content, a folder for each user.
+"""Images, videos and recordings as objects named by their content, a folder for each user.
 
-An object is whole or absent, so an image that was not written to its end is not there at all.
+An object is whole or absent, so one that was not written to its end is not there at all.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from personavlm.memory_store.errors import InvalidError, NotFoundError
-from personavlm.memory_store.records import ImageRef, UserKey
+from personavlm.memory_store.media_types import EXTENSIONS, IMAGES, RECORDINGS
+from personavlm.memory_store.records import ImageRef, MediaRef, UserKey
 from personavlm.memory_store.storage.objects import MissingError, Objects
 from personavlm.memory_store.storage.sealing import InTheClear, Protection
 
-EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,30 +30,38 @@ class MediaFolder:
     def put(self, user: UserKey, data: bytes, media_type: str) -> str:
         """Store the bytes; their SHA-256 in hexadecimal. InvalidError for no data or another type."""
         if not data:
-            raise InvalidError("the image is empty")
+            raise InvalidError("there are no bytes to store")
         if media_type not in EXTENSIONS:
-            raise InvalidError(f"images are {', '.join(EXTENSIONS)}, not {media_type!r}")
+            raise InvalidError(f"media are {', '.join(EXTENSIONS)}, not {media_type!r}")
         sha256 = hashlib.sha256(data).hexdigest()
-        if not self._has(user, sha256):
+        if not self._has(user, sha256, IMAGES if media_type in IMAGES else RECORDINGS):
             stored = self._protection.seal_bytes(user.tenant, data)
             self._objects.put(f"{_folder(user)}/{sha256}{EXTENSIONS[media_type]}", stored)
         return sha256
 
     def get(self, user: UserKey, sha256: str) -> bytes:
-        """The bytes of one of this user's images. NotFoundError."""
-        for key in _keys(user, sha256):
+        """The bytes of one of this user's images, videos or recordings. NotFoundError."""
+        return self.get_with_type(user, sha256)[0]
+
+    def get_with_type(self, user: UserKey, sha256: str) -> tuple[bytes, str]:
+        """The bytes, and the media type under which they were first stored. NotFoundError."""
+        for media_type, key in _keys(user, sha256):
             try:
                 stored = self._objects.get(key)
             except MissingError:
                 continue
-            return self._protection.open_bytes(user.tenant, stored)
-        raise NotFoundError(f"no image {sha256!r}")
+            return self._protection.open_bytes(user.tenant, stored), media_type
+        raise NotFoundError(f"no image, video or recording {sha256!r}")
 
-    def require(self, user: UserKey, images: Sequence[ImageRef]) -> None:
-        """InvalidError for an image that was never stored for this user."""
-        for image in images:
-            if not self._has(user, image.sha256):
-                raise InvalidError(f"the image {image.sha256!r} was never stored for this user")
+    def require(self, user: UserKey, references: Sequence[ImageRef | MediaRef]) -> None:
+        """InvalidError for something that was never stored for this user."""
+        for reference in references:
+            kind = IMAGES if isinstance(reference, ImageRef) else RECORDINGS
+            if not self._has(user, reference.sha256, kind):
+                raise InvalidError(
+                    f"the {reference.media_type.partition('/')[0]} {reference.sha256!r} was never stored for "
+                    "this user"
+                )
 
     def list(self, user: UserKey) -> Iterator[tuple[str, str, int]]:
         """SHA-256, extension (``.png``) and stored bytes of each of this user's images, in no set order."""
@@ -63,7 +71,7 @@ class MediaFolder:
 
     def delete(self, user: UserKey, sha256: str) -> None:
         """Remove one image; an absent one is fine."""
-        for key in _keys(user, sha256):
+        for _, key in _keys(user, sha256):
             self._objects.delete(key)
 
     def delete_user(self, user: UserKey) -> int:
@@ -88,8 +96,8 @@ class MediaFolder:
         """Stored bytes of the images of all users of a tenant."""
         return sum(size for _, size in self._objects.list(_tenant_folder(tenant)))
 
-    def _has(self, user: UserKey, sha256: str) -> bool:
-        return any(self._objects.size(key) is not None for key in _keys(user, sha256))
+    def _has(self, user: UserKey, sha256: str, types: Mapping[str, str]) -> bool:
+        return any(self._objects.size(key) is not None for _, key in _keys(user, sha256, types))
 
 
 def _tenant_folder(tenant: str) -> str:
@@ -104,7 +112,8 @@ def _hash(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def _keys(user: UserKey, sha256: str) -> Iterator[str]:
-    """Where the image may be; nowhere for what is no digest."""
+def _keys(user: UserKey, sha256: str, types: Mapping[str, str] = EXTENSIONS) -> Iterator[tuple[str, str]]:
+    """Of what type it may be, and where; nowhere for what is no digest."""
     if _SHA256.fullmatch(sha256):
-        yield from (f"{_folder(user)}/{sha256}{extension}" for extension in EXTENSIONS.values())
+        folder = _folder(user)
+        yield from ((type_, f"{folder}/{sha256}{extension}") for type_, extension in types.items())

@@ -23,9 +23,11 @@ from personavlm.memory_store.errors import InvalidError
 from personavlm.memory_store.records import (
     AnyMemory,
     CoreMemory,
+    Crop,
     EpisodeLink,
     EpisodicMemory,
     ImageRef,
+    MediaRef,
     MemoryKind,
     ProceduralMemory,
     Profile,
@@ -36,6 +38,7 @@ from personavlm.memory_store.records import (
 )
 
 Row = dict[str, Any]
+Reference = ImageRef | Crop | MediaRef
 Record = Turn | AnyMemory | Profile | EpisodeLink | Progress
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -55,6 +58,24 @@ _IMAGES = pa.list_(
             pa.field("width", pa.int32()),
             pa.field("height", pa.int32()),
             pa.field("caption", pa.string(), metadata=_AS_WRITTEN),
+        ]
+    )
+)
+_CROPS = pa.list_(
+    pa.struct(
+        [
+            pa.field("sha256", pa.string()),
+            pa.field("source", pa.string()),
+            pa.field("box", pa.list_(pa.int32())),
+        ]
+    )
+)
+_MEDIA = pa.list_(
+    pa.struct(
+        [
+            pa.field("sha256", pa.string()),
+            pa.field("media_type", pa.string()),
+            pa.field("seconds", pa.float64()),
         ]
     )
 )
@@ -108,11 +129,20 @@ TURNS = _schema(
         "model": pa.string(),
         "client_id": pa.string(),
         "utc_offset_minutes": pa.int32(),
+        "attachments": _MEDIA,
     }
 )
 MEMORIES: dict[str, pa.Schema] = {
     MemoryKind.CORE: _schema({**_MEMORY, "block": pa.string(), "key": pa.string()}),
-    MemoryKind.SEMANTIC: _schema({**_MEMORY, "category": pa.string(), "keywords": _TEXTS, "images": _IMAGES}),
+    MemoryKind.SEMANTIC: _schema(
+        {
+            **_MEMORY,
+            "category": pa.string(),
+            "keywords": _TEXTS,
+            "images": _IMAGES,
+            "crops": _CROPS,
+        }
+    ),
     MemoryKind.EPISODIC: _schema({**_MEMORY, "keywords": _TEXTS, "session": pa.string(), "end_time": _TIME}),
     MemoryKind.PROCEDURAL: _schema({**_MEMORY, "key": pa.string()}),
 }
@@ -160,6 +190,13 @@ RECORDS: dict[str, pa.Schema] = {
 
 _BESIDE_RECORD = (*_OWNER, "sequence")
 
+REFERENCES: Mapping[str, Callable[..., Reference]] = {
+    "images": ImageRef,
+    "crops": Crop,
+    "attachments": MediaRef,
+}
+"""Columns that hold lists of records, and of which."""
+
 
 TOKEN_COLUMNS = ("token_ids", "token_vectors", "sentences")
 
@@ -188,8 +225,9 @@ def row_of(user: UserKey, record: Record) -> Row:
     names, values = _FIELDS[type(record)]
     row: Row = dict(zip(names, values(record), strict=True))
     row["uid"], row["tenant"], row["user"] = uid_of(user), user.tenant, user.user
-    if row.get("images"):
-        row["images"] = [asdict(image) for image in row["images"]]
+    for name in REFERENCES:
+        if row.get(name):
+            row[name] = [asdict(reference) for reference in row[name]]
     return row
 
 
@@ -230,8 +268,13 @@ def _field(name: str, value: Any) -> Any:  # noqa: ANN401 - as wide as a column
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     if isinstance(value, list):
-        return tuple(ImageRef(**item) for item in value) if name == "images" else tuple(value)
+        reference = REFERENCES.get(name)
+        return tuple(_reference(reference, item) for item in value) if reference else tuple(value)
     return value
+
+
+def _reference(type_: Callable[..., Reference], item: Mapping[str, Any]) -> Reference:
+    return type_(**{name: tuple(value) if isinstance(value, list) else value for name, value in item.items()})
 
 
 def arrow_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:

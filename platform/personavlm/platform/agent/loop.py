@@ -23,6 +23,8 @@ from personavlm.platform.errors import ContextOverflow
 from personavlm.platform.prompts.render import PromptPack, default_pack
 
 STOP = ("</answer>", "</retrieve>")
+RETRIEVAL_TOKENS = 512
+"""Of the context, kept for each retrieval that may follow: room for its step and for the least it brings."""
 NO_ANSWER = "I'm sorry, I could not put an answer together this time. Could you ask me again in other words?"
 
 
@@ -120,7 +122,8 @@ class Agent:
         """Let the engine write one step, and pass on its words. Only waiting for it counts as its time."""
         message, last_chance = trajectory.message, trajectory.forced or trajectory.malformed
         stream = StepStream(message.text, message.zone, accept_plain=last_chance)
-        sampling = Sampling(self.settings.max_tokens, self.settings.temperature, STOP)
+        reserve = RETRIEVAL_TOKENS * trajectory.retrievals_left
+        sampling = Sampling(self.settings.max_tokens, self.settings.temperature, STOP, reserve=reserve)
         text, trajectory.engine_ms = "", 0.0
         waiting = perf_counter()
         async with aclosing(self._continued(trajectory, sampling)) as chunks:
@@ -148,25 +151,27 @@ class Agent:
             except ContextOverflow:  # before its first chunk, and before it has read anything new
                 if not self._shorten(trajectory):
                     raise
+                sampling = replace(sampling, reserve=RETRIEVAL_TOKENS * trajectory.retrievals_left)
 
     def _shorten(self, trajectory: Trajectory) -> bool:
         """Leave out a part of what the engine has not read yet; whether there was any."""
         segments = trajectory.conversation.segments
-        if trajectory.found is None:
-            if (context := shorter_context(trajectory.context)) is None:
-                return False
+        if trajectory.found is None and (context := shorter_context(trajectory.context)):
             trajectory.context = context
             segments[:] = self._first(context, trajectory.message)
             trajectory.dropped = f"the context is full: without {context.omitted_turns} turns of the session"
-            return True
-        if (result := shorter_result(trajectory.found)) is None:
+        elif trajectory.found and (result := shorter_result(trajectory.found)):
+            trajectory.seen -= trajectory.found.ids() - result.ids()
+            trajectory.found = result
+            segments.pop()
+            segments.append(self._memories(trajectory, result))
+            trajectory.dropped = f"the context is full: shown {len(result.ids())} of what was found"
+        elif not trajectory.forced:
+            trajectory.retrievals_left = 0
+            segments.append(self._with_answer_now(segments.pop()))
+            trajectory.dropped = "the context is full: no room to look anything up"
+        else:
             return False
-        lost = trajectory.found.ids() - result.ids()
-        trajectory.found = result
-        trajectory.seen -= lost
-        segments.pop()
-        segments.append(self._memories(trajectory, result))
-        trajectory.dropped = f"the context is full: shown {len(result.ids())} of what was found"
         return True
 
     async def _retrieve(self, trajectory: Trajectory, action: Retrieve) -> StepTrace:

@@ -66,7 +66,12 @@ class ImageDescriptor:
 
     @property
     def threshold(self) -> float:
-        """Cosine from which two images are taken to show the same thing."""
+        """Cosine from which two images are taken to show the same thing.
+
+        Fitted by `python -m tests.benchmarks.image_threshold`, which says by what rule, on drawings of 17
+        things in six photos each: at it, one of the 136 pairs of things is confused (a loaf and a clay bowl,
+        both brown and round), and 2.5 % of the pairs of photos of the same thing are missed.
+        """
         return 0.94
 
     def encode(self, images: Sequence[bytes]) -> Vectors:

@@ -87,8 +87,8 @@ class Sampling:
     """How to continue.
 
     ``stop`` strings end the text and stay in it. ``json_schema`` constrains the output where the engine
-    can. ``priority``: lower goes first (replies 0, updates 1). ``logprobs`` and ``seed`` are for token
-    engines; others ignore them.
+    can. ``priority``: lower goes first (replies 0, updates 1). ``logprobs``, ``seed`` and ``reserve`` are
+    for token engines, others ignore them: ``reserve`` tokens of the context stay free behind this reply.
     """
 
     max_tokens: int = 1024
@@ -98,6 +98,7 @@ class Sampling:
     priority: int = 0
     logprobs: bool = False
     seed: int | None = None
+    reserve: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class TokenPrompt:
             raise EngineError("the conversation's images do not match the places for them")
         images = await pictures(refs, conversation.load_image, patch, config.max_pixels)
         length = len(ids) + sum(image_tokens(image, patch) - 1 for image in images)
-        left = config.context_tokens - length
+        left = config.context_tokens - length - sampling.reserve
         excess = min(SHORTEST_REPLY, sampling.max_tokens) - left
         if excess > 0:
             raise ContextOverflow(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from personavlm.memory_store import InvalidError, MemoryStore, NotFoundError
 from personavlm.memory_store.records import MemoryKind, Operation, Turn, UserKey
-from personavlm.platform.updates.conversion import Conversion
+from personavlm.platform.updates.conversion import Conversion, Crop, whole
 from personavlm.platform.updates.operations import Proposal, Shown
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,14 @@ def apply_proposals(
     read: Read,
     shown: Shown,
     occasion: Turn | None = None,
+    crop: Crop = whole,
 ) -> None:
-    """Judge the proposals against what the store holds now, and apply those that stand."""
+    """Judge the proposals against what the store holds now, and apply those that stand.
+
+    ``crop`` says which images a memory of something shown keeps.
+    """
     proposals, dropped = read
-    conversion = Conversion(kind, shown, store.memories(user, kind), occasion)
+    conversion = Conversion(kind, shown, store.memories(user, kind), occasion, crop)
     operations = conversion.convert(proposals)
     report_dropped(kind, source, (*dropped, *conversion.dropped))
     if operations:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from personavlm.memory_store import MemoryStore
 from personavlm.memory_store.records import ImageRef, UserKey
+from personavlm.platform.encoders.crops import Detector
 from personavlm.platform.engines.base import Conversation, Engine, Sampling, Segment, complete
 from personavlm.platform.prompts.render import PromptPack
 from personavlm.platform.updates.operations import MalformedOutput
@@ -35,11 +36,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Asks one engine on behalf of any user; holds nothing of any of them."""
+    """Asks one engine on behalf of any user; holds nothing of any of them. ``detector``, where there is one,
+    cuts what a memory is about out of the turn's images."""
 
     store: MemoryStore
     engine: Engine
     prompts: PromptPack
+    detector: Detector | None = None
 
     async def ask(self, user: UserKey, question: Question, read: Callable[[str], Answer]) -> Answer | None:
         """The answer, or ``None`` where the model's output stays malformed. Raises `EngineError`."""

@@ -11,6 +11,7 @@ from personavlm.memory_store.records import (
     AnyMemory,
     CoreMemory,
     Delete,
+    ImageRef,
     MemoryKind,
     Operation,
     ProceduralMemory,
@@ -18,6 +19,7 @@ from personavlm.memory_store.records import (
     Turn,
     Update,
 )
+from personavlm.memory_store.records import Crop as CropRecord
 from personavlm.memory_store.retrieval.lexical import terms
 from personavlm.platform.updates.operations import (
     MAX_KEYWORDS,
@@ -37,6 +39,17 @@ MAX_TEXT_CHARS = {
 PROTECTED_KEY = "name"  # core memory is never without it
 
 
+Pictures = tuple[tuple[ImageRef, ...], tuple[CropRecord, ...]]
+"""The images of a memory, and out of which image of a turn each crop among them was cut."""
+Crop = Callable[[tuple[ImageRef, ...], str], Pictures]
+"""From images of turns and the name of what they show to the images that a memory of it keeps."""
+
+
+def whole(images: tuple[ImageRef, ...], thing: str) -> Pictures:
+    """The images as they are."""
+    return images, ()
+
+
 class Rejected(Exception):
     """One proposal cannot be applied; the message says why."""
 
@@ -46,13 +59,15 @@ class Conversion:
     """Turns the proposals of one step into operations, one by one.
 
     ``current`` are the user's memories of this kind as the store holds them now. ``occasion``, where
-    given, is the turn that the step is about: it always counts as evidence.
+    given, is the turn that the step is about: it always counts as evidence. ``crop`` is asked of memories
+    of something shown, once all else about them is settled.
     """
 
     kind: MemoryKind
     shown: Shown
     current: Collection[AnyMemory]
     occasion: Turn | None = None
+    crop: Crop = whole
     dropped: list[str] = field(default_factory=list)
     _touched: set[str] = field(default_factory=set)
     _keys: dict[str, str] = field(default_factory=dict)
@@ -102,6 +117,9 @@ class Conversion:
     def _add_semantic(self, proposal: AddProposal, evidence: list[Turn]) -> Add:
         images = tuple(dict.fromkeys(ref for turn in evidence for ref in turn.images))
         shown = proposal.shown or proposal.category == "concept"
+        supersedes = self._superseded(proposal.supersedes)
+        thing = proposal.object or proposal.text
+        images_kept, crops = self.crop(images, thing) if shown and images else ((), ())
         return Add(
             text=proposal.text,
             event_time=evidence[-1].event_time,
@@ -109,8 +127,9 @@ class Conversion:
             reason=proposal.reason,
             category=proposal.category if images or proposal.category != "concept" else "fact",
             keywords=proposal.keywords[:MAX_KEYWORDS],
-            images=images if shown else (),
-            supersedes=self._superseded(proposal.supersedes),
+            images=images_kept,
+            supersedes=supersedes,
+            crops=crops,
         )
 
     def _superseded(self, short_id: str | None) -> str:

@@ -64,6 +64,8 @@ class AddProposal(_Proposal):
     keywords: Strings = ()
     shown: bool = False
     """The turn's images show it; every concept is shown."""
+    object: str = ""
+    """What the images show, in a few words: "blue mug with white dots"."""
     supersedes: str | None = None
     """Short id of the semantic memory that this one takes the place of."""
 

@@ -16,6 +16,7 @@ _FIELDS: dict[MemoryKind, Schema] = {
         "category": {"enum": ["directive", "fact", "preference", "concept"]},
         "keywords": {"type": "array", "items": _TEXT},
         "shown": {"type": "boolean"},
+        "object": {"type": "string"},
     },
     MemoryKind.EPISODIC: {"keywords": {"type": "array", "items": _TEXT}},
     MemoryKind.PROCEDURAL: {"key": _TEXT},

@@ -9,6 +9,7 @@ from personavlm.memory_store.queries import AsOf, SearchRequest
 from personavlm.memory_store.records import AnyMemory, MemoryKind, SemanticMemory, Turn, UserKey
 from personavlm.platform.updates.applying import Read, apply_proposals
 from personavlm.platform.updates.asking import Asker, Question
+from personavlm.platform.updates.cropping import Cropper
 from personavlm.platform.updates.operations import read_operations
 from personavlm.platform.updates.schemas import operations_schema
 from personavlm.platform.updates.settings import UpdateSettings
@@ -41,8 +42,9 @@ async def extract_semantic(
     )
     read = await asker.ask(user, question, lambda text: _first(read_operations(text), settings))
     if read:
+        cut = Cropper(store, user, asker.detector).crop
         await asyncio.to_thread(
-            apply_proposals, store, user, MemoryKind.SEMANTIC, f"turn:{turn.id}", read, view, turn
+            apply_proposals, store, user, MemoryKind.SEMANTIC, f"turn:{turn.id}", read, view, turn, cut
         )
 
 

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from personavlm.memory_store import MemoryStore
 from personavlm.memory_store.records import UserKey
 from personavlm.memory_store.times import utc_now
+from personavlm.platform.encoders.crops import Detector
 from personavlm.platform.engines.base import Engine
 from personavlm.platform.prompts.render import PromptPack, default_pack
 from personavlm.platform.updates.asking import Asker
@@ -28,7 +29,8 @@ from personavlm.platform.updates.settings import UpdateSettings
 class UpdateStage:
     """Updates of all users of one store. Different users run side by side, one user never does.
 
-    ``clock`` tells when a user who does not return is taken to have left.
+    ``clock`` tells when a user who does not return is taken to have left. Without a ``detector`` visual
+    memories keep whole images.
     """
 
     def __init__(
@@ -38,11 +40,12 @@ class UpdateStage:
         prompts: PromptPack | None = None,
         settings: UpdateSettings | None = None,
         clock: Callable[[], datetime] = utc_now,
+        detector: Detector | None = None,
     ) -> None:
         self._store = store
         self._settings = settings or UpdateSettings()
         self._clock = clock
-        self._asker = Asker(store, engine, prompts or default_pack())
+        self._asker = Asker(store, engine, prompts or default_pack(), detector)
         self._locks: WeakValueDictionary[UserKey, asyncio.Lock] = WeakValueDictionary()
         self._closed: dict[UserKey, str] = {}  # last turn of the sessions that a caller closed
         self._due_at: dict[UserKey, datetime] = {}  # after a finished run: when there is work again

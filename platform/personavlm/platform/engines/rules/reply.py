@@ -41,6 +41,9 @@ from personavlm.platform.engines.rules.wording import (
 from personavlm.platform.engines.rules.words import content_words, is_cjk, stems, without_dates
 
 _TAG = re.compile(r"<(?=/?(?:think|answer|retrieve)\b)", re.IGNORECASE)
+_POINTS = re.compile(
+    r"\b(?:this|these|that|those)(?: one)?\?|\b(?:is|are|was|were) (?:this|these)\b", re.IGNORECASE
+)
 _AT_HAND = 0.9  # score from which the open session answers without a lookup
 _SURE = 0.45  # score below which a second lookup may bring something better
 _MOST_LOOKUPS = 2  # a third in other words has not been seen to help
@@ -127,6 +130,8 @@ def _answer_from(situation: Situation, question: Question, ranked: tuple[Match, 
         return _answer_choice(situation, question, ranked)
     if situation.images and any(match.evidence.source == "visual" for match in ranked):
         return _answer("I have seen this before.", _recognised(situation, ranked))
+    if situation.images and question.asks and _POINTS.search(situation.text):
+        return _answer("I have not seen this before.", pick(phrases()["not_found"]["image"], ""))
     if not question.asks:
         return _answer("The user tells me something; the memory will keep it.", acknowledgement(situation))
     if "about_me" in question.cues:
