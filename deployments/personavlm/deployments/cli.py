@@ -72,6 +72,14 @@ def parser() -> argparse.ArgumentParser:
         action.add_argument("folder", type=Path, metavar="DIR")
         action.set_defaults(run=_prompts)
 
+    models = commands.add_parser("models", help="checkpoints of language models")
+    actions = models.add_subparsers(required=True, metavar="ACTION", dest="action")
+    look = actions.add_parser("check", help="what one needs, what it lacks, and how it would be served")
+    look.add_argument(
+        "model", metavar="NAME_OR_PATH", help="a folder, or a name of the hub to download"
+    )
+    look.set_defaults(run=_models)
+
     _add_store(commands)
     return top
 
@@ -153,6 +161,13 @@ def _prompts(args: argparse.Namespace) -> int:
     from personavlm.deployments import prompt_commands
 
     prompt_commands.run(args)
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from personavlm.deployments import model_commands
+
+    model_commands.run(args)
     return 0
 
 

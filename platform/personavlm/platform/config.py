@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, InstanceOf, ValidationError, field_validator, model_validator
 
 from personavlm.platform.config_section import Section
-from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig
+from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig, VllmEngineConfig
 from personavlm.platform.media_config import AudioConfig, ImagesConfig, NoTranscriberConfig, VideoConfig
 from personavlm.platform.prompts.render import PromptPack
 from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
@@ -165,6 +165,13 @@ class Config(Section):
                 "service.metrics_port is for a cluster that is started here; give the one at ray_address its "
                 "port by `ray start --metrics-export-port`, and leave the field out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_for_the_engine(self) -> Self:
+        divided = self.engine.tensor_parallel if isinstance(self.engine, VllmEngineConfig) else 1
+        if divided > 1 and self.policy.gpus != divided:
+            raise ValueError(f"policy.gpus is {self.policy.gpus:g}; engine.tensor_parallel needs {divided}")
         return self
 
     @classmethod

@@ -197,3 +197,11 @@ def test_naive_times_are_refused(store: MemoryStore, new_user: NewUser) -> None:
     for read in reads:
         with pytest.raises(ValueError, match="no time zone"):
             read()
+
+
+def test_progress_is_kept(store: MemoryStore, new_user: NewUser) -> None:
+    user = new_user()
+    assert store.progress(user) == Progress()
+    for progress in (Progress(1, 0), Progress(2, 2), Progress(2, 2)):
+        store.save_progress(user, progress)
+        assert store.progress(user) == progress

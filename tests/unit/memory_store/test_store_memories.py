@@ -17,7 +17,6 @@ from personavlm.memory_store import (
     NotFoundError,
     Operation,
     Profile,
-    Progress,
     SemanticMemory,
     Turn,
     TurnDraft,
@@ -276,13 +275,6 @@ def test_the_context_honours_withdrawn_consent(store: MemoryStore, user: UserKey
     withdrawn = Profile(version=0, consent=False, cause="consent", event_time=day(0), recorded_at=day(0))
     store.save_profile(user, withdrawn)
     assert store.context(user, day(1)).personality is None
-
-
-def test_progress_is_kept(store: MemoryStore, user: UserKey) -> None:
-    assert store.progress(user) == Progress()
-    for progress in (Progress(1, 0), Progress(2, 2), Progress(2, 2)):
-        store.save_progress(user, progress)
-        assert store.progress(user) == progress
 
 
 def test_the_timeline_lists_what_touches_the_window(
