@@ -75,9 +75,7 @@ def parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="checkpoints of language models")
     actions = models.add_subparsers(required=True, metavar="ACTION", dest="action")
     look = actions.add_parser("check", help="what one needs, what it lacks, and how it would be served")
-    look.add_argument(
-        "model", metavar="NAME_OR_PATH", help="a folder, or a name of the hub to download"
-    )
+    look.add_argument("model", metavar="NAME_OR_PATH", help="a folder, or a name of the hub to download")
     look.set_defaults(run=_models)
 
     _add_store(commands)
