@@ -198,6 +198,24 @@ def test_a_tenant_has_as_many_messages_at_a_time_as_it_may(served: Service, slow
     answered(post(served, "ben", "Hello.", key=served.plain_key))
 
 
+def test_a_client_that_leaves_its_stream_stops_the_engine_and_counts_no_longer(
+    served: Service, slow: SlowModel
+) -> None:
+    words = body("gone", "Wait for me.", stream=True)
+    with (
+        served.http(served.plain_key) as client,
+        client.stream("POST", "/v1/chat/completions", json=words) as reply,
+    ):
+        assert next(reply.iter_lines())
+    slow.wait_for(abandoned=1)
+    for _ in range(100):
+        if post(served, "ben", "Hello.", key=served.plain_key).status_code == 200:
+            break
+    else:
+        raise AssertionError("the message still counts")
+    assert turns(served, "gone", served.plain_key) == []
+
+
 def test_a_tenant_that_has_used_up_its_tokens_waits(served: Service) -> None:
     assert answered(post(served, "ana", "Hello.", key=served.foreign_key))  # 60 tokens, of 30 a minute
     refused = post(served, "ana", "Hello.", key=served.foreign_key)

@@ -33,6 +33,7 @@ from personavlm.deployments.api import (
 )
 from personavlm.deployments.error_replies import error_body
 from personavlm.deployments.events import ChatJob, Done, Event, Failure
+from personavlm.deployments.heartbeats import with_heartbeats
 from personavlm.deployments.images import CheckedImage
 from personavlm.deployments.intake import store, with_transcripts
 from personavlm.deployments.keys import Credential
@@ -84,7 +85,7 @@ async def chat(
     first: list[Event] = await anext(events)  # an error before the first words gets its own HTTP status
     if isinstance(first[0], Failure):
         raise _as_error(first[0])
-    return StreamingResponse(reply.chunks(first, events), media_type="text/event-stream")
+    return StreamingResponse(with_heartbeats(reply.chunks(first, events)), media_type="text/event-stream")
 
 
 async def _job(request: ChatRequest, caller: Credential, shared: Services, deadline: float) -> ChatJob:

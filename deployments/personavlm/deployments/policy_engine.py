@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import cast
 
 from ray import serve
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -19,7 +19,7 @@ from personavlm.deployments.events import EngineJob, EngineResult
 from personavlm.platform.engine_config import EngineConfig, LocalModelConfig
 from personavlm.platform.engines.base import Chunk, Conversation, Engine, Sampling
 from personavlm.platform.engines.build import build_engine
-from personavlm.platform.errors import EngineUnavailable
+from personavlm.platform.errors import EngineError, EngineUnavailable
 
 APP = "personavlm"
 POLICY = "policy"
@@ -49,7 +49,7 @@ class PolicyEngine:
         return f"{self.model} in the policy replicas."
 
     async def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """One chunk with everything. Raises `EngineUnavailable` where no replica can answer now."""
+        """One chunk with everything. Raises what the replica's engine raised, or `EngineUnavailable`."""
         assert conversation.user is not None  # the update stage works for somebody
         job = EngineJob(
             conversation.user,
@@ -74,6 +74,10 @@ class PolicyEngine:
         try:
             session = "\0".join(job.user)
             return cast(EngineResult, await self._handle.options(session_id=session).generate.remote(job))
+        except RayTaskError as error:  # raised in the replica; its own text holds a traceback
+            if isinstance(error.cause, EngineError):
+                raise error.cause from None
+            raise EngineError(f"the policy replica failed: {type(error.cause).__name__}") from error
         except (RayError, RayServeException) as error:
             raise EngineUnavailable(f"no policy replica answers: {error}") from error
 

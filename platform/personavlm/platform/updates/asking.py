@@ -12,6 +12,7 @@ from personavlm.memory_store import MemoryStore
 from personavlm.memory_store.records import ImageRef, UserKey
 from personavlm.platform.encoders.crops import Detector
 from personavlm.platform.engines.base import Conversation, Engine, Sampling, Segment, complete
+from personavlm.platform.errors import ContextOverflow
 from personavlm.platform.prompts.render import PromptPack
 from personavlm.platform.updates.operations import MalformedOutput
 
@@ -45,7 +46,10 @@ class Asker:
     detector: Detector | None = None
 
     async def ask(self, user: UserKey, question: Question, read: Callable[[str], Answer]) -> Answer | None:
-        """The answer, or ``None`` where the model's output stays malformed. Raises `EngineError`."""
+        """The answer, or ``None`` where the output stays malformed or the prompt is longer than the context.
+
+        Raises `EngineError`.
+        """
 
         async def load_image(ref: ImageRef) -> bytes:
             return await asyncio.to_thread(self.store.image, user, ref.sha256)
@@ -56,7 +60,11 @@ class Asker:
             max_tokens=question.max_tokens, json_schema=question.schema, priority=UPDATE_PRIORITY
         )
         for _ in range(ATTEMPTS):
-            completion = await complete(self.engine, conversation, sampling)
+            try:
+                completion = await complete(self.engine, conversation, sampling)
+            except ContextOverflow as problem:  # trying again later would not make it shorter
+                log.warning("update step %s left out: %s", question.task, problem)
+                return None
             try:
                 return read(completion.text)
             except MalformedOutput as problem:
