@@ -71,7 +71,7 @@ def bucket_server() -> Iterator[BucketServer]:
     with process, process.stdout:
         try:
             endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"
-            httpx.put(f"{endpoint}/{BUCKET}").raise_for_status()
+            httpx.put(f"{endpoint}/{BUCKET}", timeout=60).raise_for_status()
             yield BucketServer(endpoint)
         finally:
             process.kill()

@@ -56,7 +56,9 @@ def of_type(type_: pa.DataType) -> st.SearchStrategy[Any]:
     if pa.types.is_list(type_):
         return st.lists(of_type(type_.value_type), max_size=3)
     if pa.types.is_struct(type_):
-        return st.fixed_dictionaries({type_.field(i).name: of_type(type_.field(i).type) for i in range(5)})
+        return st.fixed_dictionaries(
+            {type_.field(i).name: of_type(type_.field(i).type) for i in range(type_.num_fields)}
+        )
     if pa.types.is_integer(type_):
         end = 2 ** (type_.bit_width - 1)
         return st.integers(-end, end - 1)
@@ -183,10 +185,10 @@ def test_which_columns_are_content() -> None:
     assert content == {
         "turns": [
             *("sealed", "user_text", "assistant_text", "images", "thinking", "model", "client_id"),
-            "utc_offset_minutes",
+            *("utc_offset_minutes", "attachments"),
         ],
         "core": [*memory, "block", "key"],
-        "semantic": [*memory, "category", "keywords", "images"],
+        "semantic": [*memory, "category", "keywords", "images", "crops"],
         "episodic": [*memory, "keywords"],
         "procedural": [*memory, "key"],
         "profile": ["sealed", "traits", "consent", "cause", "inferred", "smoothing", "evidence"],
