@@ -20,9 +20,9 @@ serve: $(INSTALLED)
 test: $(INSTALLED_DEV) browser
 	$(BIN)/python -m pytest $(ARGS)
 
-# vLLM's CPU build with a tiny model, in an environment of its own; nothing else needs it.
+# What needs PyTorch: vLLM's CPU build with a tiny model, CLIP and its like, in an environment of their own.
 test-vllm: $(INSTALLED_VLLM)
-	$(BIN_VLLM)/python -m pytest -m vllm tests/vllm $(ARGS)
+	$(BIN_VLLM)/python -m pytest -m "vllm or train" tests/vllm tests/unit/platform tests/unit/deployments $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

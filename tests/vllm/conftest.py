@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
+    for item in (item for item in items if item.path.is_relative_to(Path(__file__).parent)):
         item.add_marker(pytest.mark.vllm)
         item.add_marker(pytest.mark.timeout(600))
 
