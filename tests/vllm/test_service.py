@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import httpx
 import openai
@@ -25,10 +24,10 @@ from personavlm.deployments.keys import create_key
 from personavlm.platform.agent.loop import NO_ANSWER
 from tests.integration.conftest import Service, start, stop
 from tests.tiny_checkpoint import write_talking_checkpoint
+from tests.vllm.talking import PATIENCE_S, ask, spoken, turns
 from tests.vllm.tiny_adapter import write_adapter
 
 OLD, NEW = ([f" {word}{i}" for i in range(24)] for word in ("amber", "birch"))
-PATIENCE_S = 240
 
 
 @pytest.fixture(scope="module")
@@ -62,25 +61,6 @@ def served(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     )
     yield Service(url, key, key, foreign, folder, process.pid)
     stop(process)
-
-
-def ask(service: Service, user: str, content: Any = "hello", **options: Any) -> Any:  # noqa: ANN401
-    client = service.openai().with_options(timeout=PATIENCE_S)
-    options = {"model": "talker", "metadata": {"trace": "true", "reasoning": "true"}} | options
-    return client.chat.completions.create(
-        user=user, messages=[{"role": "user", "content": content}], **options
-    )
-
-
-def spoken(text: str) -> set[str]:
-    """The first letters of the words that were said."""
-    return {word[0] for word in text.split()}
-
-
-def turns(service: Service, user: str) -> list[dict[str, Any]]:
-    with service.http() as client:
-        entries = client.get(f"/v1/users/{user}/timeline", params={"limit": 100}).json()["data"]
-    return [entry for entry in entries if entry["kind"] == "turn"]
 
 
 def a_replica(service: Service) -> psutil.Process:
