@@ -157,10 +157,11 @@ def test_a_user_keeps_to_one_replica_whose_cache_knows_the_prompt(served: Servic
 def test_a_replica_killed_in_mid_stream_ends_its_streams_and_the_service_goes_on(served: Service) -> None:
     two = list(users_apart(served).values())
     before = {user: len(turns(served, user)) for user in two}
+    replica = a_replica(served)  # looked up before: it takes a while, and the streams would be over
     streams = {user: ask(served, user, stream=True) for user in two}
     for stream in streams.values():
         next(iter(stream))
-    a_replica(served).send_signal(signal.SIGKILL)
+    replica.send_signal(signal.SIGKILL)
     broken = {user: _error(stream) for user, stream in streams.items()}
     assert sorted(broken.values(), key=str) == [None, "reply_broke_off"]  # each had a replica of its own
     for user, code in broken.items():
