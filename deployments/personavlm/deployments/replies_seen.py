@@ -44,7 +44,7 @@ async def _without_surprises(events: AsyncGenerator[Event, None]) -> AsyncGenera
         async with aclosing(events):
             async for event in events:
                 yield event
-    except Exception as error:
+    except Exception as error:  # the edge of the process: logged, and told as a failure
         log.error("a reply failed", exc_info=error)
         message = (
             f"the service failed on this request; its log says why, under {origins.current().request_id}"

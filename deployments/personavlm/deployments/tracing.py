@@ -61,7 +61,7 @@ def span(name: str, parent: str = "", kind: SpanKind = SpanKind.INTERNAL) -> Ite
     ) as opened:
         try:
             yield opened
-        except BaseException as error:
+        except BaseException as error:  # cancellation too ends a span; it is raised again
             opened.set_status(StatusCode.ERROR, type(error).__name__)
             raise
 

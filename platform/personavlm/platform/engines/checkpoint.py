@@ -190,7 +190,7 @@ def _config(path: Path) -> ModelConfig:
 def _tokenizer(path: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:
+    except Exception as error:  # the library raises this very class for any bad file
         raise CheckpointError(f"{path} is no tokenizer: {error}") from error
     # Text is text: "<|im_end|>" in a message is spelled out and never becomes the token.
     tokenizer.encode_special_tokens = True

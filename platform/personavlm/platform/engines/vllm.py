@@ -99,15 +99,16 @@ class VllmEngine:
             raise CheckpointError(
                 f"{path} has another architecture or other sizes than {self._checkpoint.path}"
             )
+        version = version or checkpoint.version()
         await self._llm.pause_generation(mode="wait", clear_cache=True)
         try:
             await self._llm.collective_rpc("load_checkpoint", args=(str(checkpoint.path),))
-        except Exception as error:
+            self._version = version  # before the first id of the new weights can come
+        except Exception as error:  # whatever vLLM's worker raised: it arrives without its own type
             self._broken = f"new weights could not be loaded: {error}"
             raise EngineError(self._broken) from error
         finally:
             await self._llm.resume_generation()
-        self._version = version or checkpoint.version()
 
     async def check_health(self) -> None:
         """Raises `EngineError` if the engine cannot answer any more."""
@@ -138,6 +139,8 @@ class VllmEngine:
         try:
             async with aclosing(outputs):
                 async for output in outputs:
+                    if self._broken:  # it waited while the weights were half replaced
+                        raise EngineUnavailable(self._broken)
                     yield output
         except EngineDeadError as error:
             raise EngineUnavailable(f"vLLM has stopped: {error}") from error
@@ -173,7 +176,7 @@ class VllmEngine:
     async def _load_adapter(self, adapter: Adapter, number: int) -> None:
         try:
             await self._llm.add_lora(_request(adapter, number))
-        except Exception as error:
+        except Exception as error:  # whatever vLLM's worker raised: it arrives without its own type
             raise CheckpointError(f"adapter {adapter.name} does not fit the model: {error}") from error
 
     async def _unload_adapter(self, number: int) -> None:
