@@ -2,6 +2,6 @@
 
 import sys
 
-from personavlm.deployments.cli import main
+from personavlm.platform.cli import main
 
 sys.exit(main())

@@ -27,14 +27,14 @@ from personavlm.deployments.policy import Policy
 from personavlm.deployments.policy_engine import APP
 from personavlm.platform.config import Config
 from personavlm.platform.encoders.build import check_images
-from personavlm.platform.errors import WeightsError
+from personavlm.platform.errors import CommandError, WeightsError
 from personavlm.platform.prompts.chosen import with_pack
 
 READY_TIMEOUT_S = 120
 _CAUSE = re.compile(r"personavlm\.[\w.]+Error: (.+)")
 
 
-class StartError(Exception):
+class StartError(CommandError):
     """The service could not be started; the message says why and what helps."""
 
 

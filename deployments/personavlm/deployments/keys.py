@@ -12,10 +12,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from personavlm.platform.errors import CommandError
+
 PREFIX = "pvlm-"
 
 
-class KeysFileError(Exception):
+class KeysFileError(CommandError):
     """The file of keys cannot be read or is not ours."""
 
 

@@ -16,7 +16,14 @@ _FILES = {
     "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": "state",
     "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": "server-state",
 }
-_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
+# The proxy that stands in while no replica is known to HAProxy shares its port with others who ask for it
+# (SO_REUSEPORT): with Ray's fixed default, two services on one machine would answer each other's clients.
+_PORTS = (
+    "RAY_SERVE_HAPROXY_METRICS_PORT",
+    "RAY_SERVE_HAPROXY_STATS_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
+)
 
 
 def prepare_environment() -> None:

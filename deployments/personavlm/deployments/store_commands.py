@@ -24,12 +24,9 @@ from personavlm.memory_store.storage.layout import Layout, LayoutFile
 from personavlm.platform.config import Config
 from personavlm.platform.encoders.build import build_matcher
 from personavlm.platform.encoders.minilm import MiniLmEncoder
+from personavlm.platform.errors import CommandError
 
 MB = 2**20
-
-
-class CommandError(Exception):
-    """The command cannot be carried out; the message says why and what helps."""
 
 
 def run(args: argparse.Namespace, config: Config) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, InstanceOf, ValidationError, field_validator, model_
 
 from personavlm.platform.config_section import Section
 from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig, VllmEngineConfig
+from personavlm.platform.errors import CommandError
 from personavlm.platform.media_config import AudioConfig, ImagesConfig, NoTranscriberConfig, VideoConfig
 from personavlm.platform.prompts.render import PromptPack
 from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
@@ -19,7 +20,7 @@ from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
 DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
 
 
-class ConfigError(Exception):
+class ConfigError(CommandError):
     """The configuration file cannot be used; the message names the field and the problem."""
 
 

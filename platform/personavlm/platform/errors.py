@@ -1,6 +1,7 @@
 """Errors of the platform, named for the boundary that was crossed.
 
 PlatformError
+├── CommandError        a command cannot be carried out; what it says is all that the user is shown
 ├── RequestError        the client sent something that cannot be done; says field and remedy
 ├── WeightsError        a model's weights are absent or not the ones pinned
 └── EngineError         a language model failed
@@ -13,6 +14,10 @@ PlatformError
 
 class PlatformError(Exception):
     """Base of everything that the platform raises on purpose."""
+
+
+class CommandError(PlatformError):
+    """A command cannot be carried out, for a reason that its user can do something about."""
 
 
 class RequestError(PlatformError):

@@ -24,7 +24,7 @@ def personavlm(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_loads_nothing_heavy() -> None:
     code = f"""
 import sys
-from personavlm.deployments.cli import main
+from personavlm.platform.cli import main
 try:
     main(["--help"])
 except SystemExit:

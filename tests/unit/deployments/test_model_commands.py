@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from personavlm.deployments.cli import main
+from personavlm.platform.cli import main
 from personavlm.platform.engines.adapters import CONFIG, WEIGHTS, Adapter
 from personavlm.platform.engines.checkpoint import Checkpoint
 from personavlm.platform.engines.fitting import GIB, Gpu, cache_bytes_per_token, fits

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from personavlm.deployments.cli import main
+from personavlm.platform.cli import main
 from personavlm.platform.prompts.checking import read_pack
 from personavlm.platform.prompts.contract import CONTRACT, sample_values
 from personavlm.platform.prompts.render import default_pack

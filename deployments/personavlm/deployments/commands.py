@@ -1,36 +1,20 @@
-"""`personavlm` and its commands. Heavy imports happen after the arguments are parsed."""
+"""The commands of serving. Heavy imports happen after the arguments are parsed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+from personavlm.platform.cli import Commands
 
 if TYPE_CHECKING:
     from personavlm.platform.config import Config
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0 on success, 1 on a problem that the message explains."""
-    args = parser().parse_args(arguments)
-    from personavlm.platform.config import ConfigError
-
-    try:
-        status: int = args.run(args)
-    except ConfigError as error:
-        return _fail(str(error))
-    return status
-
-
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    top = argparse.ArgumentParser(prog="personavlm", description="Assistants that remember each user.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
+def add_commands(commands: Commands) -> None:
+    """The commands of serving and their options."""
     serve = commands.add_parser("serve", help="start the service on this machine or on a Ray cluster")
     serve.add_argument("--config", type=Path, help="YAML file; without it, defaults and the rules engine")
     serve.set_defaults(run=_serve)
@@ -79,7 +63,6 @@ def parser() -> argparse.ArgumentParser:
     look.set_defaults(run=_models)
 
     _add_store(commands)
-    return top
 
 
 def _add_store(commands: Commands) -> None:
@@ -113,29 +96,22 @@ def _serve(args: argparse.Namespace) -> int:
     import threading
 
     config = _prepared(args.config)
-    from personavlm.deployments.app import StartError, running
+    from personavlm.deployments.app import running
     from personavlm.deployments.signals import when_asked_to_stop
 
     stop = threading.Event()
-    try:
-        with running(config) as url:
-            when_asked_to_stop(stop.set)
-            print(f"PersonaVLM is ready: {url}  (Ctrl-C ends it)", flush=True)
-            stop.wait()
-    except StartError as error:
-        return _fail(str(error))
+    with running(config) as url:
+        when_asked_to_stop(stop.set)
+        print(f"PersonaVLM is ready: {url}  (Ctrl-C ends it)", flush=True)
+        stop.wait()
     return 0
 
 
 def _rollout(args: argparse.Namespace) -> int:
     config = _prepared(args.config)
-    from personavlm.deployments.app import StartError
     from personavlm.deployments.rollout import roll_out
 
-    try:
-        roll_out(config)
-    except StartError as error:
-        return _fail(str(error))
+    roll_out(config)
     print("All policy replicas run with the new configuration.")
     return 0
 
@@ -171,23 +147,17 @@ def _models(args: argparse.Namespace) -> int:
 
 def _store(args: argparse.Namespace) -> int:
     config = _prepared(args.config)
-    from personavlm.deployments.store_commands import CommandError, run
+    from personavlm.deployments.store_commands import run
 
-    try:
-        run(args, config)
-    except CommandError as error:
-        return _fail(str(error))
+    run(args, config)
     return 0
 
 
 def _create_key(args: argparse.Namespace) -> int:
-    from personavlm.deployments.keys import KeysFileError, create_key
+    from personavlm.deployments.keys import create_key
 
     config = _config(args.config)
-    try:
-        key = create_key(config.service.keys_file, args.tenant, replay=args.replay, name=args.name)
-    except KeysFileError as error:
-        return _fail(str(error))
+    key = create_key(config.service.keys_file, args.tenant, replay=args.replay, name=args.name)
     print(key)
     print(f"Kept as a hash in {config.service.keys_file}; it cannot be shown again.", file=sys.stderr)
     return 0
@@ -207,8 +177,3 @@ def _config(file: Path | None) -> Config:
     from personavlm.platform.config import Config
 
     return Config.load(file) if file else Config()
-
-
-def _fail(message: str) -> int:
-    print(f"personavlm: {message}", file=sys.stderr)
-    return 1
