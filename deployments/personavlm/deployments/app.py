@@ -49,7 +49,10 @@ def build(config: Config, spare: int = 1) -> Application:
     ingress = serve.deployment(
         name="ingress",
         num_replicas=config.service.ingress_replicas,
-        ray_actor_options={"num_cpus": config.service.cpus_per_replica},
+        ray_actor_options={
+            "num_cpus": config.service.cpus_per_replica,
+            "resources": dict(config.service.resources),
+        },
         # Nothing waits here: messages wait in the handle of the policy, where they are counted.
         max_ongoing_requests=policy.most_replicas * policy.max_ongoing + policy.max_queued + 256,
         max_surge_percent=1,

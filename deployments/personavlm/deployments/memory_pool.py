@@ -194,6 +194,7 @@ def _actor(config: Config, number: int) -> ActorHandle:
             get_if_exists=True,  # somebody else may have asked at the same moment
             lifetime="detached",
             num_cpus=config.memory.cpus_per_actor,
+            resources=dict(config.memory.resources),
             max_restarts=-1,
             max_task_retries=RETRIES,
         )

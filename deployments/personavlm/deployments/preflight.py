@@ -24,9 +24,10 @@ class Part:
 
 def parts(config: Config) -> list[Part]:
     """Everything that the service starts. Of replicas that scale, the least."""
+    memory, service = config.memory, config.service
     return [
-        Part("memory actors", config.memory.actors, {"CPU": config.memory.cpus_per_actor}),
-        Part("ingress", config.service.ingress_replicas, {"CPU": config.service.cpus_per_replica}),
+        Part("memory actors", memory.actors, {"CPU": memory.cpus_per_actor, **memory.resources}),
+        Part("ingress", service.ingress_replicas, {"CPU": service.cpus_per_replica, **service.resources}),
         policy_part(config, config.policy.least_replicas),
     ]
 

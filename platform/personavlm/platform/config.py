@@ -15,7 +15,7 @@ from personavlm.platform.engine_config import EngineConfig, RulesEngineConfig, V
 from personavlm.platform.errors import CommandError
 from personavlm.platform.media_config import AudioConfig, ImagesConfig, NoTranscriberConfig, VideoConfig
 from personavlm.platform.prompts.render import PromptPack
-from personavlm.platform.serving_config import LimitsConfig, PolicyConfig
+from personavlm.platform.serving_config import Amount, LimitsConfig, PolicyConfig
 
 DATA_DIR = Path(platformdirs.user_data_dir("personavlm"))
 
@@ -41,6 +41,8 @@ class MemoryConfig(Section):
     actors: int = Field(2, ge=1, le=1024)
     """Processes that own the shards between them."""
     cpus_per_actor: float = Field(0.25, ge=0)
+    resources: dict[str, Amount] = Field({})
+    """Ray's custom resources of each actor, by which its node is chosen: {name: amount}."""
     cache_mb: float = Field(512, ge=1)
     """Memory for the working sets of users in each actor."""
     hot_turns: int = Field(20_000, ge=100)
@@ -115,6 +117,8 @@ class ServiceConfig(Section):
     ingress_replicas: int = Field(1, ge=1)
     cpus_per_replica: float = Field(0.25, ge=0)
     """Of the ingress."""
+    resources: dict[str, Amount] = Field({})
+    """Ray's custom resources of each ingress replica, by which its node is chosen: {name: amount}."""
     request_timeout_s: float = Field(300, gt=0)
     """How long a message may take, waiting included, if its client does not say (X-Request-Timeout)."""
     max_request_timeout_s: float = Field(600, gt=0)

@@ -46,3 +46,16 @@ def test_the_table_has_a_column_for_what_anybody_asks() -> None:
     assert lines[-2].split() == ["asked", "for", "5.5", "1.5", "3"]
     assert lines[-1].split() == ["free,", "on", "2", "nodes", "5", "1", "0"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_every_part_asks_for_the_nodes_that_are_meant_for_it() -> None:
+    config = Config.model_validate(
+        {
+            "memory": {"actors": 2, "resources": {"memory_node": 1}},
+            "service": {"resources": {"ingress_node": 1}},
+            "policy": {"cpus": 1, "resources": {"policy_node": 0.5}},
+        }
+    )
+    nodes = [{"CPU": 4.0, "memory_node": 1.0}, {"CPU": 4.0, "ingress_node": 1.0, "policy_node": 1.0}]
+    assert lacking(parts(config), nodes) == ["memory actors"]
+    assert lacking(parts(config), [*nodes, {"CPU": 1.0, "memory_node": 1.0}]) == []
