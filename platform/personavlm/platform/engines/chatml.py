@@ -32,12 +32,12 @@ class ChatMl:
         new = conversation.segments[conversation.rendered :]
         if conversation.tokens:
             ended = conversation.tokens[-1].ids[-1:] == (self.checkpoint.end,)
-            ids += ([] if ended else [self.checkpoint.end]) + self._text("\n")
+            ids += ([] if ended else [self.checkpoint.end]) + self.text("\n")
         elif not new or new[0].role != "system":
             ids += self._segment(Segment("system", DEFAULT_SYSTEM))
         for segment in new:
             ids += self._segment(segment)
-        return TokenSpan((*ids, *self._head("assistant")), sampled=False)
+        return TokenSpan((*ids, *self.head("assistant")), sampled=False)
 
     def accept(self, conversation: Conversation, rendered: TokenSpan, sampled: Sequence[TokenSpan]) -> None:
         """Keep what was rendered and sampled; the caller appends the sampled text as next segment."""
@@ -45,13 +45,18 @@ class ChatMl:
         conversation.rendered = len(conversation.segments) + 1
 
     def _segment(self, segment: Segment) -> list[int]:
-        image = [self.checkpoint.special[token] for token in IMAGE]
-        body = image * len(segment.images) + self._text(segment.text)
-        return [*self._head(segment.role), *body, self.checkpoint.end, *self._text("\n")]
+        body = self.image() * len(segment.images) + self.text(segment.text)
+        return [*self.head(segment.role), *body, self.checkpoint.end, *self.text("\n")]
 
-    def _head(self, role: str) -> list[int]:
-        return [self.checkpoint.special[START], *self._text(f"{role}\n")]
+    def head(self, role: str) -> list[int]:
+        """What begins a message."""
+        return [self.checkpoint.special[START], *self.text(f"{role}\n")]
 
-    def _text(self, text: str) -> list[int]:
+    def image(self) -> list[int]:
+        """One image, however large."""
+        return [self.checkpoint.special[token] for token in IMAGE]
+
+    def text(self, text: str) -> list[int]:
+        """A text, never a special token."""
         ids: list[int] = self.checkpoint.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
