@@ -1,0 +1,1 @@
+"""Everything of PyTorch in training: the model, batches, losses, optimisation, checkpoints."""
