@@ -1,0 +1,1 @@
+"""How good a policy is: any engine, through the agent that serves, on questions whose answers are known."""

@@ -1,0 +1,89 @@
+"""Answer questions through `Agent.run` under several conditions, and judge the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from personavlm.jobs.evaluate.ablations import AnyTime, NothingFound
+from personavlm.jobs.evaluate.report import Condition, Figures, Report
+from personavlm.jobs.gym.judge import Score, judged
+from personavlm.jobs.gym.worlds import Asked
+from personavlm.platform.agent.loop import Agent, AgentSettings
+from personavlm.platform.agent.types import Memory, Outcome
+from personavlm.platform.engines.base import Engine
+from personavlm.platform.prompts.render import PromptPack
+
+MemoryAt = Callable[[datetime], Memory]
+"""The memory as it was at a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How questions are answered: sampled at a temperature, with a memory that may lack something."""
+
+    name: str
+    temperature: float = 0.0
+    ablated: Callable[[Memory], Memory] | None = None
+
+
+GREEDY = Manner("greedy")
+SAMPLED = Manner("T=1", temperature=1.0)
+RETRIEVER_OFF = Manner("retriever off", ablated=NothingFound)
+TIME_IGNORED = Manner("time ignored", ablated=AnyTime)
+MANNERS = (GREEDY, SAMPLED, RETRIEVER_OFF, TIME_IGNORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is asked, and with what it is answered. At most ``concurrency`` answers are under way at once."""
+
+    asked: Sequence[Asked]
+    memory: MemoryAt
+    prompts: PromptPack
+    settings: AgentSettings = field(default_factory=AgentSettings)
+    concurrency: int = 128
+
+    async def report(self, engine: Engine, manners: Sequence[Manner] = MANNERS) -> Report:
+        """Every question in every manner. Errors of the engine propagate."""
+        conditions = [await self.condition(engine, manner) for manner in manners]
+        return Report(model=engine.model, version=engine.version, conditions=tuple(conditions))
+
+    async def condition(self, engine: Engine, manner: Manner) -> Condition:
+        """Every question in one manner."""
+        free = asyncio.Semaphore(self.concurrency)
+
+        async def scored(asked: Asked) -> Score:
+            async with free:
+                return judged(asked, await self.answer(engine, asked, manner))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(scored(asked)) for asked in self.asked]
+        return _condition(manner.name, self.asked, [task.result() for task in tasks])
+
+    async def answer(self, engine: Engine, asked: Asked, manner: Manner = GREEDY) -> Outcome:
+        """One answer."""
+        memory = self.memory(asked.question.now)
+        if manner.ablated:
+            memory = manner.ablated(memory)
+        settings = replace(self.settings, temperature=manner.temperature)
+        events = [event async for event in Agent(engine, memory, self.prompts, settings).run(asked.message)]
+        outcome = events[-1]
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+
+def _condition(name: str, asked: Sequence[Asked], scores: Sequence[Score]) -> Condition:
+    kinds, forms = defaultdict[str, list[Score]](list), defaultdict[str, list[Score]](list)
+    for one, score in zip(asked, scores, strict=True):
+        kinds[one.question.kind].append(score)
+        forms[one.question.form].append(score)
+    return Condition(
+        name=name,
+        all=Figures.of(scores),
+        kinds={kind: Figures.of(kinds[kind]) for kind in sorted(kinds)},
+        forms={form: Figures.of(forms[form]) for form in sorted(forms)},
+    )

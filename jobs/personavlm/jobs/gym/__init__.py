@@ -1,0 +1,1 @@
+"""A closed world in which training proves itself: invented users with memories, questions, an exact judge."""
