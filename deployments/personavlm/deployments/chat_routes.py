@@ -33,13 +33,13 @@ from personavlm.deployments.api import (
 )
 from personavlm.deployments.error_replies import error_body
 from personavlm.deployments.events import ChatJob, Done, Event, Failure
-from personavlm.deployments.heartbeats import with_heartbeats
 from personavlm.deployments.images import CheckedImage
 from personavlm.deployments.intake import store, with_transcripts
 from personavlm.deployments.keys import Credential
 from personavlm.deployments.recordings import CheckedVideo
 from personavlm.deployments.requests_seen import seen
 from personavlm.deployments.services import Caller, Services, SharedServices, require_replay
+from personavlm.deployments.streams import with_heartbeats
 from personavlm.deployments.trace import trace_of
 from personavlm.memory_store import UserKey
 from personavlm.platform.agent.types import AnswerDelta, ThinkingDelta

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 from time import perf_counter
-from typing import TypeVar, cast
+from typing import cast
 
 from ray import serve
 from ray.exceptions import RayError
@@ -18,6 +17,7 @@ from personavlm.deployments.deadlines import until
 from personavlm.deployments.events import ChatJob, Done, EngineJob, EngineResult, Event, Failure, Served
 from personavlm.deployments.memory_pool import Home, MemoryPool
 from personavlm.deployments.replies_seen import attributed
+from personavlm.deployments.streams import batches
 from personavlm.deployments.tracing import TracedEngine
 from personavlm.memory_store import (
     BusyError,
@@ -47,7 +47,6 @@ ERASED = (
     "send the message again if it should be kept"
 )
 """Its status is one after which no client sends the message again by itself: that one would be stored."""
-T = TypeVar("T")
 
 
 class HomeMemory:
@@ -205,32 +204,6 @@ class Policy:
             allow_past=job.allow_past,
             last_erasure=context.last_erasure,
         )
-
-
-async def batches(events: AsyncIterator[T]) -> AsyncIterator[list[T]]:
-    """Hand on everything that has come in since the last batch left."""
-    queue: asyncio.Queue[T | None] = asyncio.Queue()
-
-    async def pump() -> None:
-        try:
-            async for event in events:
-                queue.put_nowait(event)
-        finally:
-            queue.put_nowait(None)
-
-    pumping = asyncio.create_task(pump())
-    try:
-        batch: list[T] = []
-        while (event := await queue.get()) is not None:
-            batch.append(event)
-            if queue.empty():
-                yield batch
-                batch = []
-        await pumping
-        if batch:
-            yield batch
-    finally:
-        pumping.cancel()
 
 
 def _since(started: float) -> float:

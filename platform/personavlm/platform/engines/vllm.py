@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 WORKER_EXTENSION = "personavlm.platform.engines.vllm_worker.WeightUpdates"
-NEVER = -100.0  # the largest bias that vLLM takes
+BANS = "personavlm.platform.engines.vllm_worker:Bans"
 
 
 class VllmEngine:
@@ -40,7 +40,6 @@ class VllmEngine:
         self._checkpoint = Checkpoint.open(config.model)
         self._checkpoint.require_context(config.context_tokens)
         self._chat = ChatMl(self._checkpoint)
-        self._bans = dict.fromkeys(self._checkpoint.banned(), NEVER)
         self._adapters = {
             name: Adapter.open(name, locate(adapter.path), config.adapter_rank, self._checkpoint.shapes())
             for name, adapter in config.adapters.items()
@@ -158,7 +157,6 @@ class VllmEngine:
             temperature=sampling.temperature,
             seed=sampling.seed,
             logprobs=0 if sampling.logprobs else None,
-            logit_bias=self._bans,
             stop_token_ids=[self._checkpoint.end],
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
@@ -235,6 +233,8 @@ def _start(config: VllmEngineConfig, checkpoint: Checkpoint, adapters_see: bool)
         max_lora_rank=config.adapter_rank,
         enable_tower_connector_lora=adapters_see,
         worker_extension_cls=WORKER_EXTENSION,
+        logits_processors=[BANS],
+        additional_config={"banned": list(checkpoint.banned())},
         disable_log_stats=True,
     )
     try:

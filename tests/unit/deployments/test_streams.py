@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from personavlm.deployments.heartbeats import HEARTBEAT, with_heartbeats
+from personavlm.deployments.streams import HEARTBEAT, with_heartbeats
 
 
 async def test_all_pieces_come_in_order_with_heartbeats_between() -> None:
