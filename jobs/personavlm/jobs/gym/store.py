@@ -31,6 +31,7 @@ def write_persona(store: MemoryStore, user: UserKey, persona: Persona) -> tuple[
     _write_core(store, user, persona, turns[0].id)
     known = turns[0].event_time
     store.save_profile(user, _profile(persona, known))
+    store.index(user)  # now, or the first searches would rank some texts without their vectors
     return ids
 
 
