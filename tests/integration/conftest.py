@@ -61,7 +61,7 @@ def start(folder: Path, **sections: object) -> tuple[subprocess.Popen[str], str]
         str(folder / "config.yaml"),
     ]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=_environment(), start_new_session=True
+        command, stdout=subprocess.PIPE, text=True, env=environment(), start_new_session=True
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -83,7 +83,8 @@ def stop(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Ours, with this tree's code first."""
     roots = ("platform", "deployments", "jobs", "memory_store")
     root = Path(__file__).parents[2]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(str(root / name) for name in roots)}

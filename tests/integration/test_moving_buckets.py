@@ -21,7 +21,8 @@ import httpx
 import pytest
 
 from personavlm.deployments.memory_moves import STEP_USERS, InProcess, Mover, grouped
-from personavlm.deployments.store_root import open_stores, store_root
+from personavlm.deployments.open_stores import open_stores
+from personavlm.deployments.store_root import store_root
 from personavlm.memory_store import BusyError, ErasedError, MovedError, StoreError, TurnDraft, UserKey
 from personavlm.memory_store.storage.layout import LayoutFile, bucket_of
 from personavlm.memory_store.storage.objects import ChangedError

@@ -6,36 +6,37 @@ import hashlib
 import logging
 import os
 import re
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from math import ceil
 
-import httpx
 import ray
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
-from personavlm.deployments import preflight, tracing
+from personavlm.deployments import tracing
 from personavlm.deployments.affinity import AffinityRouter
 from personavlm.deployments.ingress import Ingress
 from personavlm.deployments.local_ray import announced
-from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool
+from personavlm.deployments.memory_pool import NAMESPACE, MemoryPool, service_id
 from personavlm.deployments.policy import Policy
 from personavlm.deployments.policy_engine import APP
+from personavlm.deployments.start_checks import (
+    StartError,
+    check_environment,
+    check_models,
+    check_port,
+    check_resources,
+    check_storage,
+    wait_opened,
+    wait_ready,
+)
+from personavlm.deployments.store_root import end_claim
 from personavlm.platform.config import Config
-from personavlm.platform.encoders.build import check_images
-from personavlm.platform.errors import CommandError, WeightsError
 from personavlm.platform.prompts.chosen import with_pack
 
-READY_TIMEOUT_S = 120
 _CAUSE = re.compile(r"personavlm\.[\w.]+Error: (.+)")
-
-
-class StartError(CommandError):
-    """The service could not be started; the message says why and what helps."""
 
 
 def build(config: Config, spare: int = 1) -> Application:
@@ -103,9 +104,12 @@ def running(config: Config) -> Iterator[str]:
     if problem := tracing.missing(config.service):
         raise StartError(problem)
     check_port(config)
-    if config.ray_address is None:  # else the models are loaded on other machines
+    if config.ray_address is None:  # else other machines have the models, the secrets and the storage
         check_models(config)
+        check_environment(config)
+        check_storage(config.memory)
     start_ray(config)
+    service = service_id()
     check_resources(config)
     memory = MemoryPool.connect(config)
     try:
@@ -114,6 +118,7 @@ def running(config: Config) -> Iterator[str]:
                 http_options={"host": config.service.host, "port": config.service.port},
                 logging_config={"log_level": "WARNING"},
             )
+            wait_opened(memory)
             deploy(build(config))
             url = f"http://{config.service.host}:{config.service.port}"
             wait_ready(url)
@@ -124,6 +129,7 @@ def running(config: Config) -> Iterator[str]:
         else:
             serve.delete(APP)
             memory.stop()
+        end_claim(config.memory, service)
 
 
 def deploy(application: Application) -> None:
@@ -155,51 +161,3 @@ def start_ray(config: Config) -> None:
         ray.init(address="local", namespace=NAMESPACE, **quiet, **metrics)
     else:
         ray.init(address=config.ray_address, namespace=NAMESPACE, log_to_driver=False)
-
-
-def check_resources(config: Config) -> None:
-    """Print what is asked for and what is free. Raises `StartError` where the cluster cannot have it all."""
-    asked, nodes = preflight.parts(config), preflight.free_on_nodes()
-    table = preflight.table(asked, nodes)
-    missing = preflight.lacking(asked, nodes)
-    taken_over = MemoryPool.running(config) is not None  # what an earlier start left running is not free
-    if missing and not (config.policy.wait_for_nodes or taken_over):
-        raise StartError(f"the cluster has no room for {', '.join(missing)}\n{table}")
-    print(table, flush=True)
-    if missing and not taken_over:
-        print(f"waiting for nodes that have room for {', '.join(missing)}", flush=True)
-
-
-def check_port(config: Config) -> None:
-    """Raises `StartError` when somebody listens on the port already."""
-    host, port = config.service.host, config.service.port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StartError(f"{host}:{port}: {error.strerror}; choose another service.port") from error
-
-
-def check_models(config: Config) -> None:
-    """Raises `StartError` where what the configured models need is plainly not installed."""
-    try:
-        check_images(config.images)
-    except WeightsError as error:
-        raise StartError(str(error)) from error
-
-
-def wait_ready(url: str) -> None:
-    """Return once `/readyz` says yes. Raises `StartError` after two minutes of no."""
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    last = "no answer"
-    while time.monotonic() < deadline:
-        try:
-            response = httpx.get(f"{url}/readyz", timeout=10)
-            if response.status_code == 200:
-                return
-            last = response.text
-        except httpx.TransportError as error:
-            last = str(error)
-        time.sleep(0.1)
-    raise StartError(f"the service at {url} did not become ready within {READY_TIMEOUT_S} s: {last}")

@@ -21,8 +21,9 @@ from personavlm.deployments.memory_keeping import Keeping
 from personavlm.deployments.memory_media import Media
 from personavlm.deployments.memory_origins import Attributed
 from personavlm.deployments.memory_personality import Personality
+from personavlm.deployments.open_stores import open_stores
 from personavlm.deployments.policy_engine import update_engine
-from personavlm.deployments.store_root import open_stores
+from personavlm.deployments.store_root import Claimant
 from personavlm.deployments.update_metrics import UpdateMetrics
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
@@ -65,14 +66,19 @@ OPEN_PATIENCE_S = 30.0  # for a shard that a dying process still has open
 class MemoryActor(Keeping, Archives, Personality, Media, Attributed):
     """Owns the shards whose number, by the number of actors, leaves ``number`` as remainder."""
 
-    def __init__(self, config: Config, number: int) -> None:
+    def __init__(self, config: Config, number: int, claimant: Claimant | None = None) -> None:
         self._config = config.memory
         self._encoder = CachedEncoder(MiniLmEncoder())
         self._courtesy = Courtesy()
         self._detector = build_detector(config.images)
         images, actors = build_matcher(config.images, self._detector), config.memory.actors
         self._stores = open_stores(
-            config.memory, self._encoder, images, lambda shard: shard % actors == number, OPEN_PATIENCE_S
+            config.memory,
+            self._encoder,
+            images,
+            lambda shard: shard % actors == number,
+            OPEN_PATIENCE_S,
+            claimant,
         )
         self._prompts = chosen_pack(config)
         self._settings = UpdateSettings(

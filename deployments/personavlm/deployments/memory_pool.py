@@ -175,6 +175,14 @@ async def _first(answers: Sequence[Awaitable[T]]) -> T:
             each.cancel()
 
 
+def service_id() -> str:
+    """What tells this cluster from all others, also after all of its processes were started anew."""
+    from ray._private.worker import global_worker  # Ray has no public way to ask this
+
+    found: str = global_worker.gcs_client.cluster_id.hex()
+    return found
+
+
 def _name(number: int) -> str:
     return f"memory-{number}"
 

@@ -10,6 +10,8 @@ import ray
 
 from personavlm.deployments import logs
 from personavlm.deployments.memory_actor import MemoryActor
+from personavlm.deployments.memory_pool import service_id
+from personavlm.deployments.store_root import Claimant
 from personavlm.memory_store import StoreError
 from personavlm.platform.config import Config
 
@@ -27,11 +29,17 @@ class MemoryActorProcess(MemoryActor):
 
     def __init__(self, config: Config, number: int) -> None:
         logs.configure(f"memory-{number}", config.service)
+        again = ray.get_runtime_context().was_current_actor_reconstructed
         try:
-            super().__init__(config, number)
+            super().__init__(config, number, Claimant(service_id(), first=not again, lost=_end))
         except (StoreError, OSError, RuntimeError):  # RuntimeError is what LanceDB raises
-            if not ray.get_runtime_context().was_current_actor_reconstructed:
+            if not again:
                 raise
             log.exception("the shards cannot be opened; another process is to try again")
             time.sleep(PAUSE_S)  # nothing tells when it would succeed
             os._exit(1)
+
+
+def _end() -> None:
+    """Another service has the store now. The process that Ray starts in this one's place waits for it."""
+    os._exit(1)

@@ -7,11 +7,12 @@ import logging
 import ray
 from ray import serve
 
-from personavlm.deployments.app import StartError, build, deploy
+from personavlm.deployments.app import build, deploy
 from personavlm.deployments.local_ray import running_address
 from personavlm.deployments.memory_pool import NAMESPACE
 from personavlm.deployments.policy_engine import APP
 from personavlm.deployments.preflight import free_on_nodes, lacking, nodes_when_empty, policy_part, table
+from personavlm.deployments.start_checks import StartError
 from personavlm.platform.config import Config
 from personavlm.platform.prompts.chosen import with_pack
 

@@ -15,9 +15,10 @@ from rich.table import Table
 from personavlm.deployments.local_ray import running_address
 from personavlm.deployments.memory_moves import InProcess, Keepers, Mover
 from personavlm.deployments.memory_pool import NAMESPACE, PASSING, MemoryPool
+from personavlm.deployments.open_stores import open_stores
 from personavlm.deployments.store_archives import export_tenant, import_tenant, usage
 from personavlm.deployments.store_backups import back_up, erase_tenant, restore
-from personavlm.deployments.store_root import open_stores, store_root
+from personavlm.deployments.store_root import store_root
 from personavlm.memory_store import InUseError, StoreError
 from personavlm.memory_store.lifecycle.stats import StoreStats
 from personavlm.memory_store.storage.layout import Layout, LayoutFile

@@ -1,24 +1,40 @@
-"""From the configuration to the store: its map of buckets, its encryption, its shards."""
+"""From the configuration to where the store lies: its root, its encryption, whose it is. No LanceDB yet."""
 
 from __future__ import annotations
 
 import logging
-import time
+import os
+import socket
+import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from personavlm.memory_store import BusyError, ImageEncoder, InUseError, MemoryStore, TextEncoder
+from personavlm.memory_store.errors import StorageError
+from personavlm.memory_store.storage.claim import Claim, Holder, let_go
 from personavlm.memory_store.storage.keyring import Keyring, MasterKey
-from personavlm.memory_store.storage.layout import LayoutFile
 from personavlm.memory_store.storage.objects import Objects, open_objects
+from personavlm.memory_store.storage.probe import require_conditional_writes
 from personavlm.memory_store.storage.sealing import InTheClear, Protection, Sealer
-from personavlm.memory_store.storage.settings import StorageSettings
-from personavlm.memory_store.stores import AtHome, Stores
 from personavlm.platform.config import MemoryConfig
 
 log = logging.getLogger(__name__)
 
-PAUSE_S = 0.2
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who opens a store in a bucket. ``service`` is shared by all of its processes. ``first`` says that it
+    starts, rather than comes back after a crash: then it follows an older service of its release. ``lost`` is
+    called when another service has taken over."""
+
+    service: str
+    first: bool
+    lost: Callable[[], None]
+
+    @classmethod
+    def command(cls) -> Claimant:
+        """A command that opens a store by itself. Once it has lost it, the shards refuse its writes."""
+        return cls(uuid.uuid4().hex, first=False, lost=lambda: None)
 
 
 def store_root(config: MemoryConfig) -> Objects:
@@ -26,47 +42,20 @@ def store_root(config: MemoryConfig) -> Objects:
     return open_objects(config.uri, config.storage_options)
 
 
-def open_stores(
-    config: MemoryConfig,
-    encoder: TextEncoder,
-    images: ImageEncoder,
-    mine: Callable[[int], bool] = lambda shard: True,
-    patience_s: float = 0,
-) -> Stores:
-    """The shards that ``mine`` names, all of them by default. Raises what keeps one from opening.
+def claim(config: MemoryConfig, root: Objects, claimant: Claimant) -> Claim:
+    """Claim a store in a bucket. InUseError, UnsafeStorageError."""
+    require_conditional_writes(root)  # which the claim rests on as well
+    holder = Holder(claimant.service, config.release, f"{socket.gethostname()}, process {os.getpid()}")
+    return Claim.take(root, holder, take_over=claimant.first, lost=claimant.lost)
 
-    A shard that another process has open is waited for: one that was killed may take a moment to be gone.
-    """
-    root = store_root(config)
-    settings = StorageSettings(
-        durability=config.durability or ("commit" if config.is_remote else "journal"),
-        options=config.storage_options,
-        hot_turns=config.hot_turns,
-        protection=protection(config, root),
-    )
 
-    def open_now(shard: int, at_home: AtHome) -> MemoryStore:
-        return MemoryStore.open(
-            shard_uri(config, shard),
-            text_encoder=encoder,
-            image_encoder=images,
-            session_gap=config.session_gap,
-            storage=settings,
-            at_home=at_home,
-        )
-
-    def open_shard(shard: int, at_home: AtHome) -> MemoryStore:
-        deadline = time.monotonic() + patience_s
-        while True:
-            try:
-                return open_now(shard, at_home)
-            except (InUseError, BusyError) as error:
-                if time.monotonic() >= deadline:
-                    raise
-                log.warning("shard %d is waited for: %s", shard, error)
-            time.sleep(PAUSE_S)  # nothing tells when the kernel lets go of a dying process's lock
-
-    return Stores(LayoutFile(root), config.shards, open_shard, mine, config.cache_mb)
+def end_claim(config: MemoryConfig, service: str) -> None:
+    """Let another service open the store at once; all processes of this one have ended."""
+    if config.is_remote:
+        try:
+            let_go(store_root(config), service)
+        except StorageError as error:  # then the next one waits until the claim has been silent for a while
+            log.warning("the claim on %s stays: %s", config.uri, error)
 
 
 def shard_name(shard: int) -> str:

@@ -20,6 +20,7 @@ from threading import Lock
 
 from personavlm.memory_store.errors import BusyError, MovedError
 from personavlm.memory_store.records import UserKey
+from personavlm.memory_store.storage.claim import Claim
 from personavlm.memory_store.storage.gate import Gate
 from personavlm.memory_store.storage.layout import Layout, LayoutFile, bucket_of
 from personavlm.memory_store.store import CACHE_MB, MemoryStore
@@ -30,7 +31,7 @@ AtHome = Callable[[UserKey], None]
 class Stores:
     """Opens the shards that are this process's by ``mine``, as the map comes to name them.
 
-    They share ``cache_mb`` of memory for working sets.
+    They share ``cache_mb`` of memory for working sets. With them ends the ``claim`` on a bucket.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Stores:
         open_shard: Callable[[int, AtHome], MemoryStore],
         mine: Callable[[int], bool] = lambda shard: True,
         cache_mb: float = CACHE_MB,
+        claim: Claim | None = None,
     ) -> None:
         self._file, self._open_shard, self._mine, self._cache_mb = file, open_shard, mine, cache_mb
+        self._claim = claim
         self._stores: dict[int, MemoryStore] = {}
         self._lock = Lock()
         self._steps = Gate()  # what goes on by the map, and the map being exchanged
@@ -184,3 +187,5 @@ class Stores:
         """Close every shard."""
         for store in self.all():
             store.close()
+        if self._claim:
+            self._claim.release()

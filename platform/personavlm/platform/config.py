@@ -35,6 +35,9 @@ class MemoryConfig(Section):
     storage_options: dict[str, str] = Field({})
     """LanceDB's `storage_options` of the object store, such as `aws_endpoint`. Credentials belong in the
     environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
+    release: str | None = Field(None, min_length=1)
+    """Of a store in a bucket: the name of the service, such as namespace/name. A new cluster of the same
+    release takes over from the old one; one of another, or of none, is refused while the old one lives."""
     shards: int = Field(2, ge=1, le=1024)
     """Into how many shards a new store is divided, each for about a million rows a table. A store keeps
     its own number; `personavlm store grow` adds more while it serves."""

@@ -51,6 +51,8 @@ class PolicyConfig(Section):
     """How long a replica that is to stop may go on with the replies that it has begun."""
     wait_for_nodes: bool = False
     """Start although the cluster has too few resources now, and wait until its autoscaler has added some."""
+    wait_for_nodes_s: float = Field(1800, gt=0)
+    """For how long, before the start is given up."""
 
     @property
     def least_replicas(self) -> int:

@@ -30,6 +30,7 @@ from personavlm.memory_store.errors import StoreError
 from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.table_repair import UNREADABLE
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
+from tests.unit.memory_store.places import place, stored
 
 TENANT = "tenant"
 PAUSE_S = 0.02  # between a refusal and the next try
@@ -143,10 +144,10 @@ def maintain(store: MemoryStore, chance: random.Random) -> None:
 def main() -> None:
     options = json.loads(sys.argv[2])
     store = MemoryStore.open(
-        Path(sys.argv[1]),
+        place(Path(sys.argv[1])),
         text_encoder=WordEncoder(),
         image_encoder=ByteEncoder(),
-        storage=StorageSettings(options["durability"]),
+        storage=stored(StorageSettings(options["durability"])),
     )
     work: list[Callable[[], None]] = [
         Client(store, user, first).run for user, first in options["first"].items()

@@ -15,6 +15,7 @@ from tests.benchmarks.crash_parts.faults import TEARS, leave_half_an_image, tear
 from tests.benchmarks.crash_parts.ledger import Findings, Ledger
 from tests.benchmarks.crash_parts.victim import Victim
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder
+from tests.unit.memory_store.places import place, stored
 
 LIVES = 8  # runs on one store, before the next run of its kind begins with an empty one
 DISK_MB = 128
@@ -68,11 +69,12 @@ class Kind:
 
 def open_again(folder: Path, durability: str) -> MemoryStore:
     """As the next process would."""
+    settings = StorageSettings(durability)  # type: ignore[arg-type]  # one of its two literals
     return MemoryStore.open(
-        folder,
+        place(folder),
         text_encoder=WordEncoder(),
         image_encoder=ByteEncoder(),
-        storage=StorageSettings(durability),  # type: ignore[arg-type]  # one of its two literals
+        storage=stored(settings),
     )
 
 
@@ -86,7 +88,7 @@ def look(life: Life, folder: Path, durability: str, outcome: Outcome) -> None:
         store.flush()
         store.evict()
         outcome.findings.add(life.ledger.check(store, folder))
-    if any((folder / ".objects" / "unfinished").iterdir()):
+    if any((folder / ".objects" / "unfinished").glob("*")):
         outcome.findings.wrong.append("an unfinished file was left")
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from personavlm.memory_store import MemoryStore, UserKey
+from personavlm.memory_store.storage.settings import StorageSettings
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, close_stores
+from tests.unit.memory_store.places import place, stored
 
 
 class Clock:
@@ -40,7 +42,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def store(folder: Path, clock: Clock) -> Iterator[MemoryStore]:
     """One store for all tests: tests tell their data apart by their users."""
-    store = MemoryStore.open(folder, text_encoder=WordEncoder(), image_encoder=ByteEncoder(), clock=clock)
+    store = MemoryStore.open(
+        place(folder),
+        text_encoder=WordEncoder(),
+        image_encoder=ByteEncoder(),
+        storage=stored(StorageSettings()),
+        clock=clock,
+    )
     yield store
     store.close()
 

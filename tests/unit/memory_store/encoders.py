@@ -11,6 +11,8 @@ import numpy as np
 from personavlm.memory_store import MemoryStore, Vectors
 from personavlm.memory_store.encoder import EncodedText
 from personavlm.memory_store.retrieval.lexical import terms
+from personavlm.memory_store.storage.settings import StorageSettings
+from tests.unit.memory_store.places import place, stored
 
 
 @cache
@@ -68,7 +70,10 @@ def open_store(folder: Path, text_encoder: WordEncoder | None = None, **settings
     """The store in a folder, opened anew: one that is open there is closed first."""
     close_stores(folder)
     _open[folder] = MemoryStore.open(
-        folder, text_encoder=text_encoder or WordEncoder(), image_encoder=ByteEncoder(), **settings
+        place(folder),
+        text_encoder=text_encoder or WordEncoder(),
+        image_encoder=ByteEncoder(),
+        **{**settings, "storage": stored(settings.get("storage", StorageSettings()))},
     )
     return _open[folder]
 

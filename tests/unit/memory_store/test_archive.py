@@ -21,6 +21,7 @@ from tests.unit.memory_store.archives import (
     unzipped,
 )
 from tests.unit.memory_store.encoders import WordEncoder, close_stores, open_store
+from tests.unit.memory_store.places import examples
 from tests.unit.memory_store.sealed_rows import new_sealer
 from tests.unit.memory_store.test_store_histories import HISTORIES, Event, live_through
 
@@ -32,7 +33,7 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("other")
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(history=HISTORIES)
 def test_round_trip_of_any_history(
     store: MemoryStore, other_folder: Path, new_user: NewUser, history: list[Event]

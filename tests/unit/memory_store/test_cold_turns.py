@@ -25,6 +25,7 @@ from personavlm.memory_store import (
 from personavlm.memory_store.storage.sealing import InTheClear, Protection
 from personavlm.memory_store.storage.settings import StorageSettings
 from tests.unit.memory_store.encoders import WordEncoder, close_stores, open_store
+from tests.unit.memory_store.places import examples
 from tests.unit.memory_store.sealed_rows import new_sealer
 from tests.unit.memory_store.steps import START, day, ids, remember, say
 
@@ -141,7 +142,7 @@ def stores(folder: Path) -> Iterator[tuple[MemoryStore, ...]]:
 users = iter(UserKey("acme", f"user {number}") for number in range(10**6))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(st.lists(SAID, min_size=9, max_size=16))
 def test_a_store_that_holds_few_turns_answers_like_one_that_holds_all(
     stores: tuple[MemoryStore, ...], history: list[Said]

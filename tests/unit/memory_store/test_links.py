@@ -23,11 +23,12 @@ from personavlm.memory_store.lifecycle.links import MOST_LINKS, THRESHOLD, menti
 from personavlm.memory_store.working_set import WorkingSet
 from tests.unit.memory_store.encoders import open_store
 from tests.unit.memory_store.episodes import EPISODIC, episode, flat, links
+from tests.unit.memory_store.places import examples
 from tests.unit.memory_store.planted_threads import measure, plant
 from tests.unit.memory_store.steps import day, say
 
 NewUser = Callable[[], UserKey]
-EXAMPLES = settings(max_examples=25, deadline=None)
+EXAMPLES = settings(max_examples=examples(25), deadline=None)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from personavlm.memory_store import (
 )
 from tests.unit.memory_store.conftest import Clock
 from tests.unit.memory_store.encoders import open_store
+from tests.unit.memory_store.places import examples
 
 NewUser = Callable[[], UserKey]
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -119,7 +120,7 @@ def view(store: MemoryStore, user: UserKey, now: datetime, as_of: AsOf | None = 
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(history=HISTORIES)
 def test_as_of_equals_replay(
     store: MemoryStore, clock: Clock, new_user: NewUser, history: list[Event]
@@ -143,7 +144,7 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reopened")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(history=HISTORIES)
 def test_reopening_changes_nothing(own_folder: Path, new_user: NewUser, history: list[Event]) -> None:
     user, minutes = new_user(), 0

@@ -18,9 +18,11 @@ from personavlm.memory_store import (
     UserKey,
     utc_now,
 )
+from personavlm.memory_store.storage.settings import StorageSettings
 from personavlm.memory_store.storage.sql import quoted
 from personavlm.memory_store.storage.tables import uid_of
 from tests.unit.memory_store.encoders import ByteEncoder, WordEncoder, open_store
+from tests.unit.memory_store.places import examples, place, stored
 
 # Names that quoting, patterns, paths or joining with a separator might take for something else.
 HOSTILE = [
@@ -44,7 +46,7 @@ HOSTILE = [
 ]
 NAMES = st.sampled_from(HOSTILE) | st.text(max_size=4)
 USERS = st.builds(UserKey, NAMES, NAMES)
-EXAMPLES = settings(max_examples=25, deadline=None)
+EXAMPLES = settings(max_examples=examples(25), deadline=None)
 
 
 @EXAMPLES
@@ -102,7 +104,10 @@ def check_owner(store: MemoryStore, user: UserKey, said: list[str]) -> None:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryStore]:
     with MemoryStore.open(
-        tmp_path_factory.mktemp("shared"), text_encoder=WordEncoder(), image_encoder=ByteEncoder()
+        place(tmp_path_factory.mktemp("shared")),
+        text_encoder=WordEncoder(),
+        image_encoder=ByteEncoder(),
+        storage=stored(StorageSettings()),
     ) as store:
         yield store
 

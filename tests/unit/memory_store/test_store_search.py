@@ -21,11 +21,12 @@ from personavlm.memory_store import (
 )
 from personavlm.memory_store.retrieval.diversity import DIVERSITY
 from personavlm.memory_store.retrieval.search import SUPERSEDED_PENALTY
+from tests.unit.memory_store.places import examples
 from tests.unit.memory_store.steps import day, ids, remember, say
 
 NewUser = Callable[[], UserKey]
 CORE, SEMANTIC, EPISODIC, PROCEDURAL = MemoryKind
-EXAMPLES = settings(max_examples=30, deadline=None)
+EXAMPLES = settings(max_examples=examples(30), deadline=None)
 
 
 @pytest.fixture

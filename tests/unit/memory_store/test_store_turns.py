@@ -16,11 +16,12 @@ from personavlm.memory_store import (
     UserKey,
     estimate_tokens,
 )
+from tests.unit.memory_store.places import examples
 
 NewUser = Callable[[], UserKey]
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 GAP = timedelta(minutes=60)
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=examples(25), deadline=None)
 
 
 def at(minutes: float, text: str = "hello", reply: str = "hi", **fields: object) -> TurnDraft:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from personavlm.deployments.app import StartError, running
+from personavlm.deployments.app import running
 from personavlm.deployments.client import ServiceError
 from personavlm.deployments.demo.run import DemoReport, run
 from personavlm.deployments.keys import create_key
 from personavlm.deployments.signals import when_asked_to_stop
+from personavlm.deployments.start_checks import StartError
 from personavlm.platform.config import Config, MemoryConfig, ServiceConfig
 
 PLOT = Path("demo-personality.png")
