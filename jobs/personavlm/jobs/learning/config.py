@@ -151,5 +151,7 @@ class GrpoLearnerConfig(LearnerConfig):
 
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=2e-6, warmup=0.05, floor=0.1)
     loss: LossConfig = LossConfig()
+    reference: str | None = None
+    """Another checkpoint to stay close to; by default the one that training begins with."""
     feed_timeout_s: float = Field(7200, gt=0)
     """A batch that takes longer than this to come stops the learner with a checkpoint and a reason."""
