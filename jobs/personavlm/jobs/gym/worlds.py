@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from personavlm.jobs.gym.personas import Persona
 from personavlm.jobs.gym.pictures import picture
@@ -15,6 +16,7 @@ from personavlm.jobs.gym.store import write_persona
 from personavlm.memory_store import ImageRef, MemoryStore, UserKey
 from personavlm.platform.agent.types import Message
 from personavlm.platform.config_section import Section
+from personavlm.platform.errors import CommandError
 
 TENANT = "gym"
 
@@ -48,6 +50,22 @@ class Asked:
     def message(self) -> Message:
         """What the user writes."""
         return Message(self.user, self.question.text, self.question.now, self.images)
+
+
+_QUESTIONS = TypeAdapter(list[Asked])
+
+
+def write_questions(path: Path, asked: Sequence[Asked]) -> None:
+    """Keep questions beside the store that answers them."""
+    path.write_bytes(_QUESTIONS.dump_json(list(asked)))
+
+
+def read_questions(path: Path) -> list[Asked]:
+    """What `write_questions` wrote. Raises `CommandError`."""
+    try:
+        return _QUESTIONS.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CommandError(f"{path} holds no questions of the gym: {error}") from error
 
 
 def write_world(

@@ -1,0 +1,60 @@
+"""`python -m personavlm.jobs.evaluate`: load, answer, print."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from personavlm.jobs.evaluate.config import EvaluateConfig
+from personavlm.jobs.evaluate.evaluation import Evaluation
+from personavlm.jobs.evaluate.report import Report
+from personavlm.jobs.gym.memory import AsOfMemory
+from personavlm.jobs.gym.pack import gym_pack
+from personavlm.jobs.gym.preparation import gym_store
+from personavlm.jobs.gym.worlds import Asked, read_questions
+from personavlm.memory_store import MemoryStore
+from personavlm.platform.agent.loop import AgentSettings
+from personavlm.platform.config import AgentConfig
+from personavlm.platform.engines.build import build_engine
+from personavlm.platform.errors import CommandError
+from personavlm.platform.prompts.checking import read_pack
+
+
+def run(config: EvaluateConfig) -> Report:
+    """Evaluate as configured, print the tables, write the report. Raises `CommandError`."""
+    asked = read_questions(config.questions)[: config.limit]
+    if not config.memory.is_dir():
+        raise CommandError(f"memory: {config.memory} is no folder with a store; the questions need theirs")
+    with gym_store(config.memory) as store:
+        report = asyncio.run(_report(config, asked, store))
+    console = Console()
+    for table in report.tables():
+        console.print(table)
+    if config.report:
+        config.report.write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    return report
+
+
+async def _report(config: EvaluateConfig, asked: Sequence[Asked], store: MemoryStore) -> Report:
+    prompts = read_pack(config.prompts, config.engine.kind) if config.prompts else gym_pack()
+    evaluation = Evaluation(
+        asked,
+        lambda moment: AsOfMemory(store, moment),
+        prompts,
+        agent_settings(config.agent),
+        config.concurrency,
+    )
+    engine = build_engine(config.engine)
+    try:
+        return await evaluation.report(engine)
+    finally:
+        await engine.close()
+
+
+def agent_settings(config: AgentConfig) -> AgentSettings:
+    """The agent as serving builds it from the same section."""
+    return AgentSettings(
+        max_retrievals=config.max_retrievals, max_tokens=config.max_tokens, temperature=config.temperature
+    )

@@ -1,0 +1,38 @@
+"""`python -m personavlm.jobs.evaluate`: from files to a report, or a message that says what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from personavlm.jobs.evaluate.command import run
+from personavlm.jobs.evaluate.config import EvaluateConfig
+from personavlm.jobs.evaluate.report import Report
+from personavlm.jobs.gym.preparation import GymFolder, add_world, gym_store
+from personavlm.jobs.gym.worlds import TEXT_WORLD, read_questions
+from personavlm.platform.errors import CommandError
+
+
+def test_an_engine_is_evaluated_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = GymFolder(tmp_path)
+    with gym_store(folder.memory) as store:
+        add_world(folder, store, "evaluation", 1, 8, TEXT_WORLD)
+    questions = folder.questions("evaluation")
+    assert len(read_questions(questions)) == 8
+    report = run(
+        EvaluateConfig(questions=questions, memory=folder.memory, limit=3, report=tmp_path / "report.json")
+    )
+    assert Report.model_validate_json((tmp_path / "report.json").read_text()) == report
+    assert report.model == "rules" and report.condition("greedy").all.questions == 3
+    printed = capsys.readouterr().out
+    assert "retriever off" in printed and "time ignored" in printed
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    questions = tmp_path / "evaluation.questions.json"
+    with pytest.raises(CommandError, match=r"evaluation\.questions\.json holds no questions"):
+        run(EvaluateConfig(questions=questions, memory=tmp_path))
+    questions.write_text("[]")
+    with pytest.raises(CommandError, match="no folder with a store"):
+        run(EvaluateConfig(questions=questions, memory=tmp_path / "absent"))
