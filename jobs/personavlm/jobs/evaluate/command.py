@@ -11,7 +11,7 @@ from personavlm.jobs.evaluate.config import EvaluateConfig
 from personavlm.jobs.evaluate.evaluation import Evaluation
 from personavlm.jobs.evaluate.report import Report
 from personavlm.jobs.gym.memory import AsOfMemory
-from personavlm.jobs.gym.pack import gym_pack
+from personavlm.jobs.gym.pack import FOLDER
 from personavlm.jobs.gym.preparation import gym_store
 from personavlm.jobs.gym.worlds import Asked, read_questions
 from personavlm.memory_store import MemoryStore
@@ -38,7 +38,7 @@ def run(config: EvaluateConfig) -> Report:
 
 
 async def _report(config: EvaluateConfig, asked: Sequence[Asked], store: MemoryStore) -> Report:
-    prompts = read_pack(config.prompts, config.engine.kind) if config.prompts else gym_pack()
+    prompts = read_pack(config.prompts or FOLDER, config.engine.kind)
     evaluation = Evaluation(
         asked,
         lambda moment: AsOfMemory(store, moment),

@@ -12,6 +12,8 @@ from personavlm.jobs.evaluate.report import Report
 from personavlm.jobs.gym.preparation import GymFolder, add_world, gym_store
 from personavlm.jobs.gym.worlds import TEXT_WORLD, read_questions
 from personavlm.platform.errors import CommandError
+from personavlm.platform.prompts.checking import PackError
+from personavlm.platform.prompts.render import TEMPLATES
 
 
 def test_an_engine_is_evaluated_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,3 +38,5 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     questions.write_text("[]")
     with pytest.raises(CommandError, match="no folder with a store"):
         run(EvaluateConfig(questions=questions, memory=tmp_path / "absent"))
+    with pytest.raises(PackError, match="kind `rules`"):  # which does not read the gym's wording
+        run(EvaluateConfig(questions=questions, memory=tmp_path))
