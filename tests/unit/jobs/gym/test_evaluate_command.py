@@ -22,9 +22,14 @@ def test_an_engine_is_evaluated_from_files(tmp_path: Path, capsys: pytest.Captur
         add_world(folder, store, "evaluation", 1, 8, TEXT_WORLD)
     questions = folder.questions("evaluation")
     assert len(read_questions(questions)) == 8
-    report = run(
-        EvaluateConfig(questions=questions, memory=folder.memory, limit=3, report=tmp_path / "report.json")
+    config = EvaluateConfig(
+        questions=questions,
+        memory=folder.memory,
+        prompts=TEMPLATES,
+        limit=3,
+        report=tmp_path / "report.json",
     )
+    report = run(config)
     assert Report.model_validate_json((tmp_path / "report.json").read_text()) == report
     assert report.model == "rules" and report.condition("greedy").all.questions == 3
     printed = capsys.readouterr().out
