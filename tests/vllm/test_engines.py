@@ -14,7 +14,8 @@ from personavlm.platform.engines.base import Conversation, Engine, Sampling, Seg
 from personavlm.platform.engines.checkpoint import Checkpoint
 from personavlm.platform.engines.transformers import TransformersEngine
 from personavlm.platform.engines.vllm import VllmEngine
-from personavlm.platform.errors import ContextOverflow, EngineError
+from personavlm.platform.errors import CheckpointError, ContextOverflow, EngineError
+from tests.tiny_checkpoint import write_checkpoint
 from tests.vllm.judge import Judge, load, picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -155,3 +156,35 @@ async def test_more_images_than_allowed_are_refused(engine: Engine) -> None:
     with pytest.raises(EngineError, match="max_images is 8"):
         await complete(engine, conversation, Sampling(4))
     assert await complete(engine, Conversation([Segment("user", "hi")], load), Sampling(4))
+
+
+async def test_update_steps_take_no_more_than_their_slots(vllm_engine: VllmEngine) -> None:
+    """Twelve update steps at once: those that have begun and not ended are never more than allowed."""
+    slots, under_way, most = 4, 0, 0  # the configuration's default
+
+    async def step(number: int) -> None:
+        nonlocal under_way, most
+        conversation = Conversation([Segment("user", f"update {number}")], load)
+        sampling = Sampling(24, 1.0, priority=1, seed=number)
+        async with aclosing(vllm_engine.stream(conversation, sampling)) as chunks:
+            await anext(chunks)
+            under_way += 1
+            most = max(most, under_way)
+            async for chunk in chunks:
+                if chunk.finish_reason:
+                    under_way -= 1
+
+    await asyncio.gather(*(step(number) for number in range(12)))
+    assert under_way == 0 and 1 < most <= slots
+
+
+async def test_weights_that_break_off_leave_the_old_ones(
+    transformers_engine: TransformersEngine, checkpoint: Path, tmp_path: Path
+) -> None:
+    broken = write_checkpoint(tmp_path / "broken", 7)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        await transformers_engine.update_weights(str(broken))
+    conversation = await trajectory(transformers_engine, 5, 1.0, images=False)
+    assert Judge(checkpoint).worst(conversation, banned(checkpoint)) < TOLERANCE

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from personavlm.platform.errors import CheckpointError
@@ -50,6 +51,7 @@ class ModelConfig(_Loose):
     vision_config: VisionConfig = VisionConfig()
     text_config: TextConfig
     dtype: str | None = None
+    tie_word_embeddings: bool = False
 
     @classmethod
     def read(cls, data: Any) -> ModelConfig:  # noqa: ANN401 - whatever the file holds
@@ -133,13 +135,35 @@ class Checkpoint:
         return digest.hexdigest()[:12]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of all weights by their names inside the model (`name_in_model`)."""
+        """Shapes of all weights by their names inside the model (`name_in_model`).
+
+        Raises `CheckpointError` where a file is damaged or not all there.
+        """
         found: dict[str, tuple[int, ...]] = {}
         for file in self.path.glob("*.safetensors"):
-            with safe_open(file, framework="numpy") as weights:
-                for key in weights.keys():  # noqa: SIM118  it is no mapping
-                    found[name_in_model(key)] = tuple(weights.get_slice(key).get_shape())
+            try:
+                with safe_open(file, framework="numpy") as weights:
+                    for key in weights.keys():  # noqa: SIM118  it is no mapping
+                        found[name_in_model(key)] = tuple(weights.get_slice(key).get_shape())
+            except (OSError, SafetensorError) as error:
+                raise CheckpointError(f"{file} cannot be read: {error}; copy it again") from error
+        if self.config.tie_word_embeddings:
+            found.pop("lm_head.weight", None)  # some write the embeddings twice
         return found
+
+    def successor(self, name_or_path: str, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
+        """Another checkpoint whose weights can take the place of these, which have ``shapes``.
+
+        Raises `CheckpointError` while nothing is loaded yet.
+        """
+        other = Checkpoint.open(name_or_path)
+        if other.config != self.config:
+            raise CheckpointError(f"{other.path} has another architecture or other sizes than {self.path}")
+        if differing := [name for name, _ in shapes.items() ^ other.shapes().items()]:
+            raise CheckpointError(
+                f"{other.path} has other weights than {self.path}: {', '.join(sorted(set(differing))[:5])}"
+            )
+        return other
 
     def weight_bytes(self) -> int:
         """Size of the weight files."""

@@ -16,7 +16,7 @@ from personavlm.platform.engines.chatml import ChatMl
 from personavlm.platform.engines.checkpoint import Checkpoint
 from personavlm.platform.engines.token_prompt import TokenPrompt
 from personavlm.platform.engines.token_reply import TokenReply
-from personavlm.platform.errors import CheckpointError, EngineError
+from personavlm.platform.errors import EngineError
 
 
 class TransformersEngine:
@@ -33,6 +33,7 @@ class TransformersEngine:
         self._checkpoint = Checkpoint.open(config.model)
         self._checkpoint.require_context(config.context_tokens)
         self._chat = ChatMl(self._checkpoint)
+        self._shapes = self._checkpoint.shapes()
         self._version = self._checkpoint.version()
         self._model = LoadedModel(self._checkpoint, config)
         self._waiting: asyncio.Queue[Request] = asyncio.Queue()
@@ -80,11 +81,7 @@ class TransformersEngine:
 
     async def update_weights(self, path: str, version: str = "") -> None:
         """Answer with the weights of another checkpoint of the same shape, after the batch under way."""
-        checkpoint = Checkpoint.open(path)
-        if checkpoint.config != self._checkpoint.config:
-            raise CheckpointError(
-                f"{path} has another architecture or other sizes than {self._checkpoint.path}"
-            )
+        checkpoint = self._checkpoint.successor(path, self._shapes)
         async with self._busy:
             await asyncio.to_thread(self._model.load, checkpoint.path)
             self._version = version or checkpoint.version()

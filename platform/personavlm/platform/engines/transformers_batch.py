@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoImageProcessor, Qwen2_5_VLForConditionalGeneration
 from transformers.generation import (
@@ -34,7 +35,7 @@ class LoadedModel:
                 checkpoint.path, dtype=config.dtype
             )
             self._processor = AutoImageProcessor.from_pretrained(checkpoint.path, backend="pil")
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{checkpoint.path} cannot be loaded: {error}") from error
         self._model.to(config.device).eval()
         limits = checkpoint.processor_limits(config.max_pixels)
@@ -45,7 +46,7 @@ class LoadedModel:
         try:
             other = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=self._model.dtype)
             self._model.load_state_dict(other.state_dict())
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{path} cannot be loaded: {error}") from error
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@ request names it, and new weights go through `vllm_worker.WeightUpdates`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
 
+log = logging.getLogger(__name__)
 WORKER_EXTENSION = "personavlm.platform.engines.vllm_worker.WeightUpdates"
 BANS = "personavlm.platform.engines.vllm_worker:Bans"
 
@@ -40,8 +42,9 @@ class VllmEngine:
         self._checkpoint = Checkpoint.open(config.model)
         self._checkpoint.require_context(config.context_tokens)
         self._chat = ChatMl(self._checkpoint)
+        self._shapes = self._checkpoint.shapes()
         self._adapters = {
-            name: Adapter.open(name, locate(adapter.path), config.adapter_rank, self._checkpoint.shapes())
+            name: Adapter.open(name, locate(adapter.path), config.adapter_rank, self._shapes)
             for name, adapter in config.adapters.items()
         }
         self._slots = AdapterSlots(config.adapter_slots, self._load_adapter, self._unload_adapter)
@@ -93,21 +96,25 @@ class VllmEngine:
         keeps the old weights where the folder cannot be used; `EngineError` where loading failed halfway:
         the engine then refuses everything, and its replica has to be replaced.
         """
-        checkpoint = Checkpoint.open(path)
-        if checkpoint.config != self._checkpoint.config:
-            raise CheckpointError(
-                f"{path} has another architecture or other sizes than {self._checkpoint.path}"
-            )
+        checkpoint = self._checkpoint.successor(path, self._shapes)
         version = version or checkpoint.version()
-        await self._llm.pause_generation(mode="wait", clear_cache=True)
         try:
+            await self._llm.pause_generation(mode="wait", clear_cache=True)
             await self._llm.collective_rpc("load_checkpoint", args=(str(checkpoint.path),))
             self._version = version  # before the first id of the new weights can come
         except Exception as error:  # whatever vLLM's worker raised: it arrives without its own type
             self._broken = f"new weights could not be loaded: {error}"
             raise EngineError(self._broken) from error
         finally:
+            await self._resume()
+
+    async def _resume(self) -> None:
+        """Let those who waited go on, be it to learn that the engine is broken."""
+        try:
             await self._llm.resume_generation()
+        except Exception as error:  # noqa: BLE001  its process is gone, in whatever state the call found it
+            self._broken = self._broken or f"vLLM has stopped: {error}"
+            log.warning("vLLM could not go on after an update: %s", error)
 
     async def check_health(self) -> None:
         """Raises `EngineError` if the engine cannot answer any more."""
@@ -142,9 +149,13 @@ class VllmEngine:
                         raise EngineUnavailable(self._broken)
                     yield output
         except EngineDeadError as error:
-            raise EngineUnavailable(f"vLLM has stopped: {error}") from error
+            raise EngineUnavailable(self._broken or f"vLLM has stopped: {error}") from error
         except ValueError as error:  # what it validates at the door
             raise EngineError(f"vLLM refused the request: {error}") from error
+        except EngineError:
+            raise
+        except Exception as error:  # calls into an engine that is going down fail without a type of their own
+            raise EngineUnavailable(f"vLLM failed: {error}") from error
 
     def _parameters(self, sampling: Sampling, max_tokens: int) -> SamplingParams:
         from vllm import SamplingParams
