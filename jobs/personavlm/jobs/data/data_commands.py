@@ -35,7 +35,7 @@ def validate_path(path: Path, limit: int) -> int:
     console = Console(soft_wrap=True)
     with _progress("rows checked", _row_count(path)) as seen:
         findings = validate(path, seen, keep=max(limit, 0))
-    console.print(_counts(path, findings))
+    console.print(_counts(path, findings), soft_wrap=False)
     for problem in findings.problems:
         console.print(str(problem), markup=False, highlight=False)
     if findings.problem_count > len(findings.problems):
@@ -119,7 +119,7 @@ def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 def _counts(path: Path, findings: Findings) -> Table:
     table = Table(title=str(path))
     table.add_column("rows of")
-    table.add_column("kind")
+    table.add_column("kind", no_wrap=True)
     for name in ("rows", "share", "images", "messages", "trained on"):
         table.add_column(name, justify="right")
     totals: dict[str, int] = {}

@@ -122,13 +122,18 @@ class QuestionRow(Record):
     @property
     def full_prompt(self) -> str:
         """The prompt with its options, if any, as a user would send them."""
-        if not self.options:
-            return self.prompt
-        lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, self.options, strict=False)]
-        return "\n".join((self.prompt, "", *lines, "", "Answer with the letter of one option, as in (a)."))
+        return with_options(self.prompt, self.options)
 
 
 Row = ConversationRow | QuestionRow
+
+
+def with_options(prompt: str, options: Sequence[str]) -> str:
+    """A question with its options, if any, as a user would send them."""
+    if not options:
+        return prompt
+    lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, options, strict=False)]
+    return "\n".join((prompt, "", *lines, "", "Answer with the letter of one option, as in (a)."))
 
 
 def check_order(roles: Sequence[str], field: str, name: str) -> None:
