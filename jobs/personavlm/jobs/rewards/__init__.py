@@ -1,0 +1,1 @@
+"""Rewards: what an episode is worth, judged as soon as it has ended."""

@@ -1,0 +1,1 @@
+"""Rollouts: the agent that serves, over frozen memory, with ids and log-probabilities recorded."""
