@@ -88,6 +88,11 @@ def test_a_key_of_a_model_that_is_not_there(tmp_path: Path) -> None:
     assert "engine.api_key_env names NO_SUCH_KEY" in refused(tmp_path, {"engine": engine})
 
 
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    assert f"ray_address {address}: " in refused(tmp_path, {"ray_address": address})
+
+
 def test_gpus_that_never_come(tmp_path: Path) -> None:
     policy = {"gpus": 8, "wait_for_nodes": True, "wait_for_nodes_s": 1}
     said = refused(tmp_path, {"memory": {"uri": str(tmp_path)}, "policy": policy})

@@ -24,6 +24,7 @@ from personavlm.deployments.policy import Policy
 from personavlm.deployments.policy_engine import APP
 from personavlm.deployments.start_checks import (
     StartError,
+    check_address,
     check_environment,
     check_models,
     check_port,
@@ -160,4 +161,5 @@ def start_ray(config: Config) -> None:
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
         ray.init(address="local", namespace=NAMESPACE, **quiet, **metrics)
     else:
+        check_address(config.ray_address)
         ray.init(address=config.ray_address, namespace=NAMESPACE, log_to_driver=False)

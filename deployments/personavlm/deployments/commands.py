@@ -23,6 +23,11 @@ def add_commands(commands: Commands) -> None:
     rollout.add_argument("--config", type=Path, required=True, help="the service's new configuration")
     rollout.set_defaults(run=_rollout)
 
+    doctor = commands.add_parser("doctor", help="examine machine, store and cluster, and say what helps")
+    doctor.add_argument("--config", type=Path, help="the service's configuration")
+    doctor.add_argument("--json", action="store_true", help="for programs instead of people")
+    doctor.set_defaults(run=_doctor)
+
     demo = commands.add_parser("demo", help="watch an assistant live through two months of one user")
     demo.add_argument("--once", action="store_true", help="write the report and exit instead of staying up")
     demo.add_argument("--report", type=Path, default=Path("demo-report.json"))
@@ -114,6 +119,13 @@ def _rollout(args: argparse.Namespace) -> int:
     roll_out(config)
     print("All policy replicas run with the new configuration.")
     return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    config = _prepared(args.config)
+    from personavlm.deployments.doctor_commands import run
+
+    return run(config, as_json=args.json)
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -67,6 +67,16 @@ def running_address(store: str) -> str | None:
     return address
 
 
+def reach(address: str) -> None:
+    """OSError where nobody listens at ``host:port``, of which Ray itself is sure only after minutes.
+
+    Other forms of an address are Ray's to judge.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "://" not in address:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
 def _address_file(store: str) -> Path:
     where = store if "://" in store else str(Path(store).resolve())
     name = hashlib.sha256(where.encode()).hexdigest()[:16]

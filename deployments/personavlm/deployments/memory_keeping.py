@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from personavlm.deployments.memory_metrics import StoreGauges
@@ -27,6 +28,16 @@ from personavlm.platform.config import MemoryConfig
 log = logging.getLogger(__name__)
 
 RETENTION_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateProgress:
+    """Users whose updates wait or are being made, how long the oldest has waited, and attempts that failed
+    since the process started."""
+
+    users: int
+    lag_s: float
+    failures: int
 
 
 class Keeping:
@@ -65,6 +76,10 @@ class Keeping:
         """Sizes and counts by shard."""
         numbers = self._stores.numbers()
         return {number: await asyncio.to_thread(self._stores.shard(number).stats) for number in numbers}
+
+    async def update_progress(self) -> UpdateProgress:
+        """How far the update stage is behind here."""
+        return UpdateProgress(self._queue.length(), self._queue.lag_s(), self._queue.failures)
 
     async def usage(self) -> list[dict[str, Usage]]:
         """What each tenant takes of the shards here."""

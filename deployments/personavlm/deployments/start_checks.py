@@ -12,6 +12,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from personavlm.deployments import preflight
+from personavlm.deployments.local_ray import reach
 from personavlm.deployments.memory_pool import MemoryPool
 from personavlm.deployments.store_root import protection, store_root
 from personavlm.memory_store import StoreError
@@ -37,6 +38,14 @@ def check_port(config: Config) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise StartError(f"{host}:{port}: {error.strerror}; choose another service.port") from error
+
+
+def check_address(address: str) -> None:
+    """Raises `StartError` where no cluster listens."""
+    try:
+        reach(address)
+    except OSError as error:
+        raise StartError(f"ray_address {address}: {error}; `ray status` on the head says more") from error
 
 
 def check_models(config: Config) -> None:

@@ -77,12 +77,12 @@ def bucket_server() -> Iterator[BucketServer]:
             process.kill()
 
 
-class _Spoiler(BaseHTTPRequestHandler):
-    """Hands every request on, but drops or refuses those of its headers that make it conditional."""
+class Proxy(BaseHTTPRequestHandler):
+    """Hands every request on, but drops or refuses some of its headers, by default none."""
 
     upstream: str
-    dropped: frozenset[str]
-    refused: frozenset[str]
+    dropped: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
 
     def do_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -120,7 +120,7 @@ def spoiled(
 ) -> Iterator[BucketServer]:
     """The same bucket through a proxy that drops these request headers, or answers them with 501."""
     members = {"upstream": urlsplit(server.endpoint).netloc, "dropped": drop, "refused": refuse}
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Spoiler", (_Spoiler,), members)) as proxy:
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Spoiler", (Proxy,), members)) as proxy:
         thread = threading.Thread(target=proxy.serve_forever)
         thread.start()
         try:
