@@ -93,11 +93,14 @@ def _shards(weights: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     return shards
 
 
-def _reason(kept: SavedCheckpoints, step: int, error: Exception) -> str:
+def _reason(kept: SavedCheckpoints, step: int, error: BaseException) -> str:
+    if isinstance(error, CheckpointException):  # one failure for each process that had any
+        error = next(iter(error.failures.values()))[0]
+    said = str(error).splitlines()[0]
     free = shutil.disk_usage(kept.folder).free / 2**30
     newest = kept.newest()
     back = f"the run continues from step {newest.step}" if newest else "the run begins anew"
     return (
-        f"the checkpoint of step {step} cannot be written to {kept.folder} ({free:.1f} GB free): {error}; "
+        f"the checkpoint of step {step} cannot be written to {kept.folder} ({free:.1f} GB free): {said}; "
         f"make room and start again with the same settings: {back}"
     )

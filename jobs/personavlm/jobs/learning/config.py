@@ -152,6 +152,7 @@ class GrpoLearnerConfig(LearnerConfig):
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=2e-6, warmup=0.05, floor=0.1)
     loss: LossConfig = LossConfig()
     reference: str | None = None
-    """Another checkpoint to stay close to; by default the one that training begins with."""
+    """Another checkpoint to stay close to; by default the one that training begins with. Where ``beta`` is
+    not 0 it takes memory as a second model, unless ``policy.lora`` is all that is trained."""
     feed_timeout_s: float = Field(7200, gt=0)
     """A batch that takes longer than this to come stops the learner with a checkpoint and a reason."""

@@ -129,8 +129,10 @@ class GrpoStep:
 
     @property
     def _needs_copy(self) -> bool:
-        own = self._config.policy.lora is None or self._config.reference is not None
-        return bool(self._loss.beta) and own
+        """Without LoRA the reference is the policy only where nothing but LoRA is trained."""
+        policy = self._config.policy
+        alone = policy.lora is not None and not policy.train_merger and not policy.train_vision
+        return bool(self._loss.beta) and not (alone and self._config.reference is None)
 
     def _frozen_copy(self) -> Policy:
         checkpoint = Checkpoint.open(self._config.reference or self._config.policy.model)

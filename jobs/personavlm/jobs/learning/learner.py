@@ -53,8 +53,9 @@ class Learner:
     def update(self, packs: Sequence[Indexed], share: Callable[[list[int], Pack], Tensor]) -> float:
         """One optimiser step; the gradient's length. ``share`` gives a pack's share of the batch's loss."""
         for number, (indexes, pack) in enumerate(packs, start=1):
+            self.strategy.begin(last=number == len(packs))
             # Gradients are averaged over processes, but shares add up.
-            self.strategy.backward(share(indexes, pack) * self.world.size, number == len(packs))
+            self.strategy.backward(share(indexes, pack) * self.world.size)
         norm = self.strategy.step(self.rate)
         self.step += 1
         return norm

@@ -24,11 +24,10 @@ def load_policy(checkpoint: Checkpoint, config: PolicyConfig) -> Policy:
     What is trained is kept in 32 bits; what is frozen in the precision of the computation.
     """
     model = _load(checkpoint, getattr(torch, config.precision))
-    model.requires_grad_(config.lora is None)
+    if config.lora:
+        _add_lora(model, config.lora)  # which freezes everything else
     model.model.visual.requires_grad_(config.train_vision)
     model.model.visual.merger.requires_grad_(config.train_merger)
-    if config.lora:
-        _add_lora(model, config.lora)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

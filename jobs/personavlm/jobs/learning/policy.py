@@ -112,7 +112,9 @@ class Policy(nn.Module):
 @contextmanager
 def adapters_off(policy: nn.Module) -> Iterator[None]:
     """The weights that LoRA began with."""
-    layers = [module for module in policy.modules() if hasattr(module, "enable_adapters")]
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in policy.modules() if isinstance(module, BaseTunerLayer)]
     for layer in layers:
         layer.enable_adapters(False)
     try:

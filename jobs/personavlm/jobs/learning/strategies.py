@@ -37,10 +37,14 @@ class World:
 class Strategy(Protocol):
     """What a learner needs. All processes call every method, in the same order."""
 
+    def begin(self, last: bool) -> None:
+        """Before a micro-batch is scored to learn from; the gradient is whole after the ``last``."""
+        ...
+
     def score(self, pack: Pack, temperature: float, ban: bool) -> Scores: ...
 
-    def backward(self, loss: Tensor, last: bool) -> None:
-        """Add the gradient; after the ``last`` of a step it is the mean over processes."""
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient, which is averaged over processes."""
         ...
 
     def step(self, rate: float) -> float:
@@ -99,18 +103,21 @@ class TorchStrategy:
         mixed = config.strategy.kind == "ddp" and config.policy.precision == "bfloat16"
         self._precision = torch.autocast(world.device.type, torch.bfloat16) if mixed else nullcontext()
 
+    def begin(self, last: bool) -> None:
+        """Gradients travel between processes with the last micro-batch only."""
+        if isinstance(self._module, DistributedDataParallel):
+            self._module.require_backward_grad_sync = last
+        elif self._world.size > 1:
+            self._module.set_requires_gradient_sync(last)
+
     def score(self, pack: Pack, temperature: float, ban: bool) -> Scores:
         """Through the wrapper, so that its hooks run."""
         with self._precision:
             scores: Scores = self._module(pack, temperature, ban)
         return scores
 
-    def backward(self, loss: Tensor, last: bool) -> None:
-        """Gradients travel between processes with the last micro-batch only."""
-        if isinstance(self._module, DistributedDataParallel):
-            self._module.require_backward_grad_sync = last
-        elif self._world.size > 1:
-            self._module.set_requires_gradient_sync(last)
+    def backward(self, loss: Tensor) -> None:
+        """As the wrapper's hooks do it."""
         loss.backward()
 
     def step(self, rate: float) -> float:

@@ -31,14 +31,17 @@ class DeepSpeedStrategy:
             model=policy, model_parameters=trained, config=_settings(config, world)
         )
 
+    def begin(self, last: bool) -> None:
+        """The engine steps, and stages 1 and 2 share gradients, behind the last micro-batch."""
+        self._engine.set_gradient_accumulation_boundary(last)
+
     def score(self, pack: Pack, temperature: float, ban: bool) -> Scores:
         """Through the engine, which gathers weights as layers need them."""
         scores: Scores = self._engine(pack, temperature, ban)
         return scores
 
-    def backward(self, loss: Tensor, last: bool) -> None:
+    def backward(self, loss: Tensor) -> None:
         """The engine averages over processes."""
-        self._engine.set_gradient_accumulation_boundary(last)
         self._engine.backward(loss, scale_wrt_gas=False)
 
     def step(self, rate: float) -> float:

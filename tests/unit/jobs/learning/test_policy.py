@@ -135,6 +135,7 @@ def test_parts_are_frozen_as_configured(tiny: Checkpoint) -> None:
     assert any("visual.merger" in name for name in usual)
     assert any("visual.blocks" in name for name in trained(train_vision=True))
     assert not any("visual" in name for name in trained(train_merger=False))
+    assert any("visual.merger" in name for name in trained(lora={"rank": 4, "alpha": 8}))
     low = trained(lora={"rank": 4, "alpha": 8}, train_merger=False)
     assert low and all(".lora_" in name and "language_model" in name for name in low)
 
