@@ -12,6 +12,7 @@ pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from personavlm.jobs.learning.checkpointing import load, save  # noqa: E402
 from personavlm.jobs.learning.config import GrpoLearnerConfig  # noqa: E402
@@ -28,7 +29,7 @@ from tests.unit.jobs.learning.tiny_runs import examples, weighted  # noqa: E402
 from tests.unit.jobs.learning.worlds import apart, learner, settings, together, weights  # noqa: E402
 
 
-def one_step(config: GrpoLearnerConfig, images: Path, batch: list[Weighted]) -> dict[str, torch.Tensor]:
+def one_step(config: GrpoLearnerConfig, images: Path, batch: list[Weighted]) -> dict[str, Tensor]:
     made = learner(config, images)
     GrpoStep(made, config)(batch)
     return weights(made)
