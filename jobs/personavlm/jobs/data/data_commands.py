@@ -60,7 +60,11 @@ def convert(source: Path, target: Path, *, embed: bool) -> int:
         raise DataError(Problem(source, 0, "", "holds no row", "Choose another file."))
     with _progress("rows converted", _row_count(source)) as seen:
         checked = _of_one_kind(_chained(first, rows), type(first), source, seen)
-        count = write_rows(map(_embedded, checked) if embed else checked, type(first), target)
+        try:
+            count = write_rows(map(_embedded, checked) if embed else checked, type(first), target)
+        except OSError as error:
+            problem = f"cannot be written ({error.strerror or error})"
+            raise DataError(Problem(target, 0, "", problem, "Choose another place.")) from error
     Console(soft_wrap=True).print(f"{target}: {count:,} rows", highlight=False)
     return 0
 

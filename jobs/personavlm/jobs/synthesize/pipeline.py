@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ def synthesize(config: SynthesizeConfig, progress: Progress = lambda done, of: N
     """
     manifest = claim(config)
     if manifest.finished:
+        shutil.rmtree(config.output / "parts", ignore_errors=True)  # where the run was killed just there
         return manifest
     numbers = range(config.first_persona, config.first_persona + config.personas)
     users = {number: plan_life(config, number).persona.user for number in numbers}

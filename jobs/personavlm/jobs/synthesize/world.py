@@ -31,16 +31,22 @@ class Levels(Record):
 
 
 class Habit(Record):
+    """What somebody does on a day of the week, and at which time of it."""
+
     activity: str
     when: str
 
 
 class Goal(Record):
+    """What somebody works towards, and the steps on the way in their order."""
+
     goal: str
     steps: tuple[str, ...]
 
 
 class Intention(Record):
+    """What somebody is going to do, and reasons that may be given for it."""
+
     plan: str
     reason: tuple[str, ...]
 

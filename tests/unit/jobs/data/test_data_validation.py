@@ -197,6 +197,8 @@ def test_convert_says_what_it_cannot_convert(tmp_path: Path, capsys: pytest.Capt
     assert "holds conversations and questions" in capsys.readouterr().err
     assert cli.main(["data", "convert", str(tmp_path), str(tmp_path / "all.csv")]) == 1
     assert "does not end in .parquet" in capsys.readouterr().err
+    assert cli.main(["data", "convert", str(tmp_path / "a.json"), "/dev/null/all.parquet"]) == 1
+    assert "all.parquet: cannot be written" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
 
 
