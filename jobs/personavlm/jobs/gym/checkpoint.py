@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
+from personavlm.jobs.gym.network import BOUND, SMALL, Binding, Network
 from personavlm.jobs.gym.tokenizer import word_tokenizer
 
 POSITIONS = 4096
@@ -42,45 +42,14 @@ _IMAGES = {
 """What of Qwen2.5-VL's published ``preprocessor_config.json`` decides how pixels reach the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Sizes of the network. ``theta`` is the base of the rotary embedding."""
-
-    hidden: int = 64
-    layers: int = 2
-    heads: int = 4
-    key_value_heads: int = 2
-    feed_forward: int = 192
-    theta: float = 1e6
-    initial: float = 0.1
-    vision_hidden: int = 64
-    vision_layers: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """How strong each part of the start is; 0, 0, 1 and 1 leave the random weights as they are.
-
-    ``previous``: biases of layer 0's first head that make it attend to the word before. ``same``: in layer 1,
-    as many times their keys' weights are the queries' of the first ``same_heads`` heads, which so attend to
-    places alike. ``embeddings`` and ``branches`` scale the embeddings and what each layer adds to them.
-    """
-
-    previous: float = 6.0
-    same: float = 2.0
-    same_heads: int = 2
-    embeddings: float = 3.0
-    branches: float = 0.3
-
-
 def write_checkpoint(
-    folder: Path, seed: int = 0, shape: Shape = Shape(), binding: Binding | None = Binding()
+    folder: Path, seed: int = 0, network: Network = SMALL, binding: Binding | None = BOUND
 ) -> Path:
     """Write model, tokenizer and image processor's settings into ``folder``, which is made."""
     torch.manual_seed(seed)
     tokenizer = word_tokenizer()
     numbers = tokenizer.get_vocab(with_added_tokens=True)
-    model = Qwen2_5_VLForConditionalGeneration(_config(shape, numbers)).to(torch.float32)
+    model = Qwen2_5_VLForConditionalGeneration(_config(network, numbers)).to(torch.float32)
     if binding is not None:
         bind(model, binding)
     model.generation_config = GenerationConfig(
@@ -142,24 +111,24 @@ def _attend_to_same(
         attention.q_proj.weight[head * size : (head + 1) * size] = binding.same * keys
 
 
-def _config(shape: Shape, numbers: dict[str, int]) -> Qwen2_5_VLConfig:
-    half = shape.hidden // shape.heads // 2
+def _config(network: Network, numbers: dict[str, int]) -> Qwen2_5_VLConfig:
+    half = network.hidden // network.heads // 2
     third = half // 3
     text = {
         "vocab_size": len(numbers),
-        "hidden_size": shape.hidden,
-        "intermediate_size": shape.feed_forward,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.key_value_heads,
+        "hidden_size": network.hidden,
+        "intermediate_size": network.feed_forward,
+        "num_hidden_layers": network.layers,
+        "num_attention_heads": network.heads,
+        "num_key_value_heads": network.key_value_heads,
         "max_position_embeddings": POSITIONS,
-        "max_window_layers": shape.layers,
+        "max_window_layers": network.layers,
         "tie_word_embeddings": True,
-        "initializer_range": shape.initial,
+        "initializer_range": network.initial,
         "rope_parameters": {
             "rope_type": "default",
             "type": "mrope",
-            "rope_theta": shape.theta,
+            "rope_theta": network.theta,
             "mrope_section": [half - 2 * third, third, third],
         },
         "bos_token_id": numbers["<|endoftext|>"],
@@ -167,24 +136,24 @@ def _config(shape: Shape, numbers: dict[str, int]) -> Qwen2_5_VLConfig:
         "pad_token_id": numbers["<|endoftext|>"],
     }
     vision = {
-        "depth": shape.vision_layers,
-        "hidden_size": shape.vision_hidden,
-        "intermediate_size": 2 * shape.vision_hidden,
+        "depth": network.vision_layers,
+        "hidden_size": network.vision_hidden,
+        "intermediate_size": 2 * network.vision_hidden,
         "num_heads": 2,
         "patch_size": 14,
         "spatial_merge_size": 2,
         "temporal_patch_size": 2,
         "window_size": 112,
-        "fullatt_block_indexes": [shape.vision_layers - 1],
-        "out_hidden_size": shape.hidden,
+        "fullatt_block_indexes": [network.vision_layers - 1],
+        "out_hidden_size": network.hidden,
         "tokens_per_second": 2,
-        "initializer_range": shape.initial,
+        "initializer_range": network.initial,
     }
     return Qwen2_5_VLConfig(
         text_config=text,
         vision_config=vision,
         tie_word_embeddings=True,
-        initializer_range=shape.initial,
+        initializer_range=network.initial,
         image_token_id=numbers["<|image_pad|>"],
         video_token_id=numbers["<|video_pad|>"],
         vision_start_token_id=numbers["<|vision_start|>"],

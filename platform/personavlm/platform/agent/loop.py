@@ -33,6 +33,7 @@ class AgentSettings:
     """``max_retrievals`` per message, then the answer is forced; ``k_*`` are the most hits of each kind.
 
     ``max_images`` is for the first prompt and for each retrieval, and ``max_images_in_all`` for all of them.
+    ``logprobs`` asks a token engine to keep them in the conversation, for who learns from it.
     """
 
     max_retrievals: int = 3
@@ -45,6 +46,7 @@ class AgentSettings:
     k_procedural: int = 2
     k_visual: int = 2
     k_turns: int = 4
+    logprobs: bool = False
 
 
 class Agent:
@@ -123,7 +125,13 @@ class Agent:
         message, last_chance = trajectory.message, trajectory.forced or trajectory.malformed
         stream = StepStream(message.text, message.zone, accept_plain=last_chance)
         reserve = RETRIEVAL_TOKENS * trajectory.retrievals_left
-        sampling = Sampling(self.settings.max_tokens, self.settings.temperature, STOP, reserve=reserve)
+        sampling = Sampling(
+            self.settings.max_tokens,
+            self.settings.temperature,
+            STOP,
+            logprobs=self.settings.logprobs,
+            reserve=reserve,
+        )
         text, trajectory.engine_ms = "", 0.0
         waiting = perf_counter()
         async with aclosing(self._continued(trajectory, sampling)) as chunks:

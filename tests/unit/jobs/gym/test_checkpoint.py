@@ -8,7 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
-from personavlm.jobs.gym.checkpoint import Binding, write_checkpoint  # noqa: E402
+from personavlm.jobs.gym.checkpoint import write_checkpoint  # noqa: E402
+from personavlm.jobs.gym.network import Binding  # noqa: E402
 from personavlm.platform.engine_config import TransformersEngineConfig  # noqa: E402
 from personavlm.platform.engines.base import Conversation, Sampling, Segment, complete  # noqa: E402
 from personavlm.platform.engines.build import build_engine  # noqa: E402
