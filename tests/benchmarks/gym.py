@@ -83,7 +83,7 @@ def _hold(report: Report, recipe: str, seed: int, result: SeedResult) -> None:
         control = result.reports["control"].condition("greedy").all.reward
         report.demand(f"seed {seed}: GRPO above the control, greedy", greedy.reward - control, ">=", 0.1)
     if recipe == "choice":
-        for form, bound in (("open", 0.8), ("four", 0.7), ("two", 0.8)):
+        for form, bound in (("open", 0.8), ("4 options", 0.7), ("2 options", 0.8)):
             share = after["greedy"].forms[form].accuracy
             report.demand(f"seed {seed}: right after GRPO, {form}", share, ">=", bound)
     if recipe != "open":

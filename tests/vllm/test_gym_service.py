@@ -13,9 +13,10 @@ import pytest
 from personavlm.deployments.keys import create_key
 from personavlm.deployments.store_root import shard_name
 from personavlm.jobs.evaluate.evaluation import Evaluation
+from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.gym.checkpoint import write_checkpoint
 from personavlm.jobs.gym.demonstrations import demonstrations
-from personavlm.jobs.gym.judge import judged
+from personavlm.jobs.gym.judge import verdict
 from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.pack import FOLDER, gym_pack
 from personavlm.jobs.gym.preparation import gym_store
@@ -59,9 +60,12 @@ def taught(folder: Path, store: MemoryStore) -> Path:
 
 
 async def evaluated(model: Path, store: MemoryStore, asked: Sequence[Asked]) -> list[Outcome]:
-    evaluation = Evaluation(asked, lambda moment: AsOfMemory(store, moment), gym_pack(), SETTINGS)
+    questions = [one.public for one in asked]
+    evaluation = Evaluation(
+        questions, verdict, lambda moment: AsOfMemory(store, moment), gym_pack(), SETTINGS
+    )
     engine = open_engine(model)
-    outcomes = [await evaluation.answer(engine, one) for one in asked]
+    outcomes = [await evaluation.answer(engine, question) for question in questions]
     await engine.close()
     return outcomes
 
@@ -119,6 +123,7 @@ def test_the_served_policy_answers_as_in_evaluation(served: Served) -> None:
         ]
         searches += sum(step["action"] == "retrieve" for step in steps)
     # So its reward is the same; and it is one of a policy that looks things up and keeps to the grammar.
-    scores = [judged(one, outcome) for one, outcome in zip(served.asked, served.outcomes, strict=True)]
+    pairs = zip(served.asked, served.outcomes, strict=True)
+    scores = [Score.of(verdict(asked.public, outcome), outcome) for asked, outcome in pairs]
     assert searches == sum(score.retrievals for score in scores) >= QUESTIONS / 3
     assert sum(score.reward for score in scores) / QUESTIONS >= 0.5

@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from personavlm.jobs.evaluate.evaluation import SAMPLED, Evaluation
-from personavlm.jobs.gym.judge import Score, judged
-from personavlm.jobs.gym.worlds import Asked
+from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.images import ImageFolder
 from personavlm.jobs.learning.checkpointing import save
 from personavlm.jobs.learning.grpo_step import GrpoStep
@@ -22,6 +21,7 @@ from personavlm.jobs.learning.learner import Learner
 from personavlm.jobs.learning.saved import SavedCheckpoints, copy_around_weights
 from personavlm.jobs.learning.strategies import World
 from personavlm.jobs.learning.supervised import supervised_step
+from personavlm.jobs.rollouts.tasks import Question
 from personavlm.jobs.trajectories import Example, Trajectory, Weighted
 from personavlm.platform.engine_config import TransformersEngineConfig
 from personavlm.platform.engines.transformers import TransformersEngine
@@ -84,9 +84,9 @@ class Reinforcement:
         return asyncio.run(self._run(watch))
 
     async def _run(self, watch: Watch) -> Path:
-        asked, size = self._rollouts.asked, self._recipe.prompts
+        questions, size = self._rollouts.questions, self._recipe.prompts
         for step in range(self._recipe.iterations):
-            batch = asked[step * size : (step + 1) * size]
+            batch = questions[step * size : (step + 1) * size]
             groups = await asyncio.gather(*(self._group(one) for one in batch))
             rewards = [score.reward for group in groups for score, _ in group]
             self._step([row for group in groups for row in _weighted(group)])
@@ -103,16 +103,16 @@ class Reinforcement:
         save_file(self._learner.weights(), folder / "model.safetensors", metadata={"format": "pt"})
         return folder
 
-    async def _group(self, asked: Asked) -> list[tuple[Score, Trajectory]]:
-        tasks = (self._rollout(asked) for _ in range(self._recipe.group))
+    async def _group(self, question: Question) -> list[tuple[Score, Trajectory]]:
+        tasks = (self._rollout(question) for _ in range(self._recipe.group))
         return await asyncio.gather(*tasks)
 
-    async def _rollout(self, asked: Asked) -> tuple[Score, Trajectory]:
-        outcome = await self._rollouts.answer(self._engine, asked, SAMPLED)
+    async def _rollout(self, question: Question) -> tuple[Score, Trajectory]:
+        outcome = await self._rollouts.answer(self._engine, question, SAMPLED)
         for image in outcome.conversation.images:
-            memory = self._rollouts.memory(asked.question.now)
-            self._images.add(await memory.image(asked.user, image.sha256))
-        return judged(asked, outcome), Trajectory.of(outcome.conversation)
+            memory = self._rollouts.memory(question.message.now)
+            self._images.add(await memory.image(question.message.user, image.sha256))
+        return self._rollouts.score(question, outcome), Trajectory.of(outcome.conversation)
 
 
 def _weighted(group: Sequence[tuple[Score, Trajectory]]) -> list[Weighted]:

@@ -14,6 +14,7 @@ from personavlm.jobs.evaluate.evaluation import MANNERS, Evaluation, Manner
 from personavlm.jobs.evaluate.report import Report
 from personavlm.jobs.gym.checkpoint import write_checkpoint
 from personavlm.jobs.gym.demonstrations import demonstrations
+from personavlm.jobs.gym.judge import verdict
 from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.pack import gym_pack
 from personavlm.jobs.gym.preparation import GymFolder, gym_store
@@ -58,7 +59,8 @@ def run_seed(recipe: Recipe, seed: int, folder: GymFolder, watch: Watch, *, cont
             asked = write_world(store, "evaluation", seed, recipe.asked, recipe.world)
 
         def evaluation(questions: Sequence[Asked]) -> Evaluation:
-            return Evaluation(questions, lambda moment: AsOfMemory(store, moment), gym_pack(), SETTINGS)
+            public = [one.public for one in questions]
+            return Evaluation(public, verdict, lambda moment: AsOfMemory(store, moment), gym_pack(), SETTINGS)
 
         with result.timed("SFT"):
             sft = supervise(recipe, start, examples, folder.path, seed, watch)

@@ -10,10 +10,12 @@ from rich.console import Console
 from personavlm.jobs.evaluate.config import EvaluateConfig
 from personavlm.jobs.evaluate.evaluation import Evaluation
 from personavlm.jobs.evaluate.report import Report
+from personavlm.jobs.gym.judge import verdict
 from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.pack import FOLDER
 from personavlm.jobs.gym.preparation import gym_store
-from personavlm.jobs.gym.worlds import Asked, read_questions
+from personavlm.jobs.gym.task import GymTask
+from personavlm.jobs.rollouts.tasks import Question
 from personavlm.memory_store import MemoryStore
 from personavlm.platform.agent.loop import AgentSettings
 from personavlm.platform.config import AgentConfig
@@ -24,11 +26,12 @@ from personavlm.platform.prompts.checking import read_pack
 
 def run(config: EvaluateConfig) -> Report:
     """Evaluate as configured, print the tables, write the report. Raises `CommandError`."""
-    asked = read_questions(config.questions)[: config.limit]
+    task = GymTask(config.questions)
+    questions = [task.question(number) for number in range(config.limit or len(task))]
     if not config.memory.is_dir():
         raise CommandError(f"memory: {config.memory} is no folder with a store; the questions need theirs")
     with gym_store(config.memory) as store:
-        report = asyncio.run(_report(config, asked, store))
+        report = asyncio.run(_report(config, questions, store))
     console = Console()
     for table in report.tables():
         console.print(table)
@@ -37,10 +40,11 @@ def run(config: EvaluateConfig) -> Report:
     return report
 
 
-async def _report(config: EvaluateConfig, asked: Sequence[Asked], store: MemoryStore) -> Report:
+async def _report(config: EvaluateConfig, questions: Sequence[Question], store: MemoryStore) -> Report:
     prompts = read_pack(config.prompts or FOLDER, config.engine.kind)
     evaluation = Evaluation(
-        asked,
+        questions,
+        verdict,
         lambda moment: AsOfMemory(store, moment),
         prompts,
         agent_settings(config.agent),

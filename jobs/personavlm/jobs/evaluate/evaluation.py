@@ -10,8 +10,9 @@ from datetime import datetime
 
 from personavlm.jobs.evaluate.ablations import AnyTime, NothingFound
 from personavlm.jobs.evaluate.report import Condition, Figures, Report
-from personavlm.jobs.gym.judge import Score, judged
-from personavlm.jobs.gym.worlds import Asked
+from personavlm.jobs.evaluate.score import Score
+from personavlm.jobs.rewards.base import Verdict
+from personavlm.jobs.rollouts.tasks import Question
 from personavlm.platform.agent.loop import Agent, AgentSettings
 from personavlm.platform.agent.types import Memory, Outcome
 from personavlm.platform.engines.base import Engine
@@ -39,9 +40,13 @@ MANNERS = (GREEDY, SAMPLED, RETRIEVER_OFF, TIME_IGNORED)
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is asked, and with what it is answered. At most ``concurrency`` answers are under way at once."""
+    """What is asked, who knows what is right, and with what it is answered.
 
-    asked: Sequence[Asked]
+    At most ``concurrency`` answers are under way at once.
+    """
+
+    questions: Sequence[Question]
+    verdict: Callable[[Question, Outcome], Verdict]
     memory: MemoryAt
     prompts: PromptPack
     settings: AgentSettings = field(default_factory=AgentSettings)
@@ -56,31 +61,36 @@ class Evaluation:
         """Every question in one manner."""
         free = asyncio.Semaphore(self.concurrency)
 
-        async def scored(asked: Asked) -> Score:
+        async def scored(question: Question) -> Score:
             async with free:
-                return judged(asked, await self.answer(engine, asked, manner))
+                return self.score(question, await self.answer(engine, question, manner))
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(scored(asked)) for asked in self.asked]
-        return _condition(manner.name, self.asked, [task.result() for task in tasks])
+            tasks = [group.create_task(scored(question)) for question in self.questions]
+        return _condition(manner.name, self.questions, [task.result() for task in tasks])
 
-    async def answer(self, engine: Engine, asked: Asked, manner: Manner = GREEDY) -> Outcome:
+    def score(self, question: Question, outcome: Outcome) -> Score:
+        """What an answer is worth."""
+        return Score.of(self.verdict(question, outcome), outcome)
+
+    async def answer(self, engine: Engine, question: Question, manner: Manner = GREEDY) -> Outcome:
         """One answer."""
-        memory = self.memory(asked.question.now)
+        memory = self.memory(question.message.now)
         if manner.ablated:
             memory = manner.ablated(memory)
         settings = replace(self.settings, temperature=manner.temperature)
-        events = [event async for event in Agent(engine, memory, self.prompts, settings).run(asked.message)]
+        agent = Agent(engine, memory, self.prompts, settings)
+        events = [event async for event in agent.run(question.message)]
         outcome = events[-1]
         assert isinstance(outcome, Outcome)
         return outcome
 
 
-def _condition(name: str, asked: Sequence[Asked], scores: Sequence[Score]) -> Condition:
+def _condition(name: str, questions: Sequence[Question], scores: Sequence[Score]) -> Condition:
     kinds, forms = defaultdict[str, list[Score]](list), defaultdict[str, list[Score]](list)
-    for one, score in zip(asked, scores, strict=True):
-        kinds[one.question.kind].append(score)
-        forms[one.question.form].append(score)
+    for question, score in zip(questions, scores, strict=True):
+        kinds[question.kind].append(score)
+        forms[f"{len(question.options)} options" if question.options else "open"].append(score)
     return Condition(
         name=name,
         all=Figures.of(scores),

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
-from personavlm.jobs.gym.judge import Score
+from personavlm.jobs.evaluate.score import Score
 
 
 class Figures(BaseModel):

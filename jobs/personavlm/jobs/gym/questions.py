@@ -79,11 +79,6 @@ class GymQuestion:
     now: datetime = ASKED_AT
 
     @property
-    def form(self) -> Form:
-        """How it is to be answered."""
-        return "open" if not self.options else "two" if len(self.options) == 2 else "four"
-
-    @property
     def answer(self) -> str:
         """What is right."""
         return self.answer_for(self.value)
@@ -96,13 +91,6 @@ class GymQuestion:
     def answer_for(self, value: str) -> str:
         """How one answers with this value, which is one of the options if there are any."""
         return LETTERS[self.options.index(value)] if self.options else value
-
-    def value_of(self, answer: str) -> str:
-        """What an answer means; empty where it names no option."""
-        if not self.options:
-            return answer
-        letters = LETTERS[: len(self.options)]
-        return self.options[letters.index(answer)] if answer in letters else ""
 
 
 def draw_question(

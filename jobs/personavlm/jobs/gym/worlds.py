@@ -13,6 +13,7 @@ from personavlm.jobs.gym.personas import Persona
 from personavlm.jobs.gym.pictures import picture
 from personavlm.jobs.gym.questions import TEXT_KINDS, GymQuestion, Kind, draw_question
 from personavlm.jobs.gym.store import write_persona
+from personavlm.jobs.rollouts.tasks import Question
 from personavlm.memory_store import ImageRef, MemoryStore, UserKey
 from personavlm.platform.agent.types import Message
 from personavlm.platform.config_section import Section
@@ -41,6 +42,7 @@ TEXT_WORLD = WorldConfig()
 class Asked:
     """A question to the agent about one user, and the ids of the memories that prove its answer."""
 
+    id: str
     user: UserKey
     question: GymQuestion
     evidence: tuple[str, ...]
@@ -50,6 +52,14 @@ class Asked:
     def message(self) -> Message:
         """What the user writes."""
         return Message(self.user, self.question.text, self.question.now, self.images)
+
+    @property
+    def public(self) -> Question:
+        """The same without what only a teacher needs."""
+        question = self.question
+        return Question(
+            self.id, self.message, question.answer, question.options, self.evidence, question.kind
+        )
 
 
 _QUESTIONS = TypeAdapter(list[Asked])
@@ -63,9 +73,12 @@ def write_questions(path: Path, asked: Sequence[Asked]) -> None:
 def read_questions(path: Path) -> list[Asked]:
     """What `write_questions` wrote. Raises `CommandError`."""
     try:
-        return _QUESTIONS.validate_json(path.read_bytes())
+        asked = _QUESTIONS.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise CommandError(f"{path} holds no questions of the gym: {error}") from error
+    if not asked:
+        raise CommandError(f"{path} holds no questions of the gym: its list is empty")
+    return asked
 
 
 def write_world(
@@ -102,7 +115,7 @@ def _questions(
         if question:
             images = _shown(store, user, question, len(found))
             evidence = tuple(facts[fact] for fact in question.facts)
-            found.append(Asked(user, question, evidence, images))
+            found.append(Asked(f"{user.user}/{len(found)}", user, question, evidence, images))
     return found
 
 

@@ -10,6 +10,7 @@ from personavlm.jobs.evaluate.command import run
 from personavlm.jobs.evaluate.config import EvaluateConfig
 from personavlm.jobs.evaluate.report import Report
 from personavlm.jobs.gym.preparation import GymFolder, add_world, gym_store
+from personavlm.jobs.gym.task import GymTask
 from personavlm.jobs.gym.worlds import TEXT_WORLD, read_questions
 from personavlm.platform.errors import CommandError
 from personavlm.platform.prompts.checking import PackError
@@ -21,7 +22,8 @@ def test_an_engine_is_evaluated_from_files(tmp_path: Path, capsys: pytest.Captur
     with gym_store(folder.memory) as store:
         add_world(folder, store, "evaluation", 1, 8, TEXT_WORLD)
     questions = folder.questions("evaluation")
-    assert len(read_questions(questions)) == 8
+    task = GymTask(questions)
+    assert len(task) == 8 and task.question(11) == task.question(3) == read_questions(questions)[3].public
     config = EvaluateConfig(
         questions=questions,
         memory=folder.memory,
@@ -41,6 +43,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"evaluation\.questions\.json holds no questions"):
         run(EvaluateConfig(questions=questions, memory=tmp_path))
     questions.write_text("[]")
+    with pytest.raises(CommandError, match="its list is empty"):
+        GymTask(questions)
+    with gym_store(tmp_path / "memory") as store:
+        add_world(GymFolder(tmp_path), store, "evaluation", 1, 1, TEXT_WORLD)
     with pytest.raises(CommandError, match="no folder with a store"):
         run(EvaluateConfig(questions=questions, memory=tmp_path / "absent"))
     with pytest.raises(PackError, match="kind `rules`"):  # which does not read the gym's wording

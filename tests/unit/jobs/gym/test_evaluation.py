@@ -10,7 +10,8 @@ import pytest
 from personavlm.jobs.evaluate.ablations import AnyTime, NothingFound
 from personavlm.jobs.evaluate.evaluation import GREEDY, RETRIEVER_OFF, SAMPLED, Evaluation
 from personavlm.jobs.evaluate.report import Figures
-from personavlm.jobs.gym.judge import Score
+from personavlm.jobs.evaluate.score import Score
+from personavlm.jobs.gym.judge import verdict
 from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.personas import ASKED_AT
 from personavlm.jobs.gym.teacher import search_body
@@ -21,7 +22,9 @@ from personavlm.platform.prompts.render import PromptPack
 
 
 def evaluation(store: MemoryStore, prompts: PromptPack, asked: list[Asked]) -> Evaluation:
-    return Evaluation(asked, lambda moment: AsOfMemory(store, moment), prompts)
+    return Evaluation(
+        [one.public for one in asked], verdict, lambda moment: AsOfMemory(store, moment), prompts
+    )
 
 
 def scripted(asked: Asked) -> ScriptedEngine:

@@ -8,8 +8,9 @@ from random import Random
 
 import pytest
 
+from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.gym.demonstrations import demonstrations, lesson
-from personavlm.jobs.gym.judge import judged
+from personavlm.jobs.gym.judge import verdict
 from personavlm.jobs.gym.questions import ALL_KINDS
 from personavlm.jobs.gym.teacher import Corruption, Noise, TeacherEngine
 from personavlm.jobs.gym.worlds import Asked, WorldConfig, write_world
@@ -21,6 +22,10 @@ from personavlm.platform.engines.checkpoint import Checkpoint
 from personavlm.platform.prompts.render import PromptPack
 
 EVERYTHING = WorldConfig(kinds=ALL_KINDS, choice_share=0.4, images=True, questions_each=40)
+
+
+def judged(asked: Asked, outcome: Outcome) -> Score:
+    return Score.of(verdict(asked.public, outcome), outcome)
 
 
 async def taught(

@@ -41,7 +41,7 @@ def test_a_question_says_its_answer_only_through_evidence(
     said = f"{question.text} {question.conclusion} {question.answer}".split()
     assert known.issuperset(said)
     assert question.conclusion.split()[-1] == question.value
-    assert question.value_of(question.answer) == question.value
+    assert question.answer == question.answer_for(question.value)
     if question.options:
         assert len(set(question.options)) == len(question.options) and question.answer in LETTERS
     else:
