@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -214,6 +215,19 @@ def test_a_client_that_leaves_its_stream_stops_the_engine_and_counts_no_longer(
     else:
         raise AssertionError("the message still counts")
     assert turns(served, "gone", served.plain_key) == []
+
+
+async def test_a_client_that_leaves_while_it_waits_for_the_whole_reply_stops_the_engine(
+    served: Service, slow: SlowModel
+) -> None:
+    headers = {"Authorization": f"Bearer {served.plain_key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=PATIENCE_S) as client:
+        words = body("impatient", "Wait for me.")
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=words))
+        await asyncio.to_thread(slow.wait_for, begun=1)
+        asking.cancel()
+    await asyncio.to_thread(slow.wait_for, abandoned=1)
+    assert turns(served, "impatient", served.plain_key) == []
 
 
 def test_a_tenant_that_has_used_up_its_tokens_waits(served: Service) -> None:
