@@ -24,9 +24,14 @@ PACK_TOKENS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Sizes and rates. A batch of GRPO is ``prompts`` times ``group`` rollouts."""
+    """Sizes and rates. A batch of GRPO is ``prompts`` times ``group`` rollouts.
+
+    ``taught`` is the world of lessons, ``world`` that of rewards and of the evaluation. Lessons have options
+    more often: with as few as are asked later, letters are still bound to nothing after 1,800 steps.
+    """
 
     world: WorldConfig = TEXT_WORLD
+    taught: WorldConfig = TEXT_WORLD
     network: Network = field(default_factory=Network)
     demonstrations: int = 8000
     sft_steps: int = 1000
@@ -42,10 +47,15 @@ class Recipe:
 
 OPEN = Recipe()
 CHOICE = Recipe(
-    world=WorldConfig(choice_share=0.35), demonstrations=12_000, sft_steps=1800, iterations=80, grpo_rate=5e-4
+    world=WorldConfig(choice_share=0.35),
+    taught=WorldConfig(choice_share=0.7),
+    demonstrations=12_000,
+    iterations=80,
+    grpo_rate=5e-4,
 )
 FULL = Recipe(
     world=WorldConfig(kinds=ALL_KINDS, choice_share=0.35, images=True),
+    taught=WorldConfig(kinds=ALL_KINDS, choice_share=0.7, images=True),
     network=Network(hidden=128, feed_forward=384, vision_hidden=64),
     demonstrations=16_000,
     sft_steps=1800,

@@ -50,7 +50,7 @@ def run_seed(recipe: Recipe, seed: int, folder: GymFolder, watch: Watch, *, cont
     with gym_store(folder.memory) as store:
         with result.timed("preparation"):
             start = write_checkpoint(folder.checkpoint, seed, recipe.network)
-            taught = write_world(store, "sft", seed, recipe.demonstrations, recipe.world)
+            taught = write_world(store, "sft", seed, recipe.demonstrations, recipe.taught)
             checkpoint = Checkpoint.open(str(start))
             examples = demonstrations(
                 taught, store, checkpoint, gym_pack(), folder.images, settings=SETTINGS, seed=seed

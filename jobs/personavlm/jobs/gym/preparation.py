@@ -34,6 +34,11 @@ class GymFolder:
         return self.path / "memory"
 
     @property
+    def lessons(self) -> Path:
+        """Examples for SFT."""
+        return self.path / "lessons"
+
+    @property
     def images(self) -> ImageFolder:
         """What examples and trajectories name."""
         return ImageFolder(self.path / "images")
