@@ -22,7 +22,8 @@ INDEX = "examples.json"
 class ExampleFiles:
     """``ids`` and ``mask`` of all examples behind one another.
 
-    Example i is from ``starts[i]`` to ``starts[i + 1]``. ``images`` holds the images that examples name; ``names`` are those of each example that has any.
+    Example i is from ``starts[i]`` to ``starts[i + 1]``. ``images`` holds the images that examples name;
+    ``names`` are those of each example that has any.
     """
 
     ids: npt.NDArray[np.int32]
