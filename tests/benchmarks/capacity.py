@@ -10,7 +10,7 @@ simulation of the queues, which is held against latencies measured here at three
 import argparse
 import asyncio
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 from personavlm.deployments.local_ray import free_port, prepare_environment
@@ -26,6 +26,7 @@ from tests.benchmarks.capacity_parts.measuring import measure  # noqa: E402
 from tests.benchmarks.capacity_parts.plan import (  # noqa: E402
     Assumptions,
     Plan,
+    assumed,
     latency,
     on_this_machine,
     plan,
@@ -56,6 +57,7 @@ def show_costs(report: Report, costs: Costs) -> None:
         ("CPU of its update", f"{costs.update_cpu_ms:.1f} ms"),
         ("alone, from question to answer", f"{costs.alone_s * 1e3:.0f} ms"),
         ("stored / in memory", f"{costs.stored_bytes / 1e3:.1f} / {costs.cached_bytes / 1e3:.1f} kB"),
+        ("rows of the largest table", f"{costs.rows:.1f}"),
         ("tokens of prompts / written", f"{costs.prompt_tokens:.0f} / {costs.completion_tokens:.0f}"),
         ("requests to object storage, writing / reading", f"{costs.puts:.1f} / {costs.gets:.1f}"),
         ("a commit there (moto's server on this machine)", f"{costs.commit_s * 1e3:.0f} ms"),
@@ -116,18 +118,6 @@ def _each(asked: Plan, by: Assumptions) -> float:
 def _bottleneck(asked: Plan) -> str:
     name, share = asked.bottleneck
     return f"{name}, {share:.0%} taken" if share < 1 else f"{name}: {share:,.0f} times too much for one"
-
-
-def assumed(changes: list[str]) -> Assumptions:
-    """The assumptions with some others. SystemExit for a name that there is not."""
-    by = Assumptions()
-    kinds = {field.name: type(getattr(by, field.name)) for field in fields(by)}
-    for change in changes:
-        name, _, value = change.partition("=")
-        if name not in kinds:
-            raise SystemExit(f"no assumption {name!r}; there are {', '.join(kinds)}")
-        by = replace(by, **{name: kinds[name](float(value))})
-    return by
 
 
 def options_of() -> argparse.Namespace:

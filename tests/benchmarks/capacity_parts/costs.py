@@ -34,6 +34,8 @@ class Costs(BaseModel):
     """A turn when nobody else talks, the median."""
     stored_bytes: float = Field(gt=0)
     """On the disk, by turn, once tables were joined."""
+    rows: float = Field(gt=0)
+    """Of the largest table, by turn."""
     cached_bytes: float = Field(gt=0)
     """In memory, by turn of a user who is active."""
     prompt_tokens: float = Field(gt=0)

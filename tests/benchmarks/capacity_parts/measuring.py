@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from personavlm.deployments.memory_pool import MemoryPool
 from tests.benchmarks.capacity_parts.costs import ROLES, Costs, Point
 
 if TYPE_CHECKING:  # LanceDB does not like the forks that start Ray
+    from personavlm.deployments.memory_pool import MemoryPool
     from personavlm.memory_store.lifecycle.stats import StoreStats
 
 MARKS = {"ingress": ":ingress", "policy": ":policy", "memory": "MemoryActor"}
@@ -92,7 +92,7 @@ async def measure(url: str, key: str, pool: MemoryPool, turns: int) -> Costs:
         cores = len(os.sched_getaffinity(0))
         most = 1e3 * cores / (sum(cpu.values()) + update)
         points = [await _point(clients, share * most, turns) for share in (0.3, 0.5, 0.7)]
-        stored, cached = await _sizes(pool)
+        sizes = await _sizes(pool)
     from tests.benchmarks.capacity_parts.requests_counted import asked_of_storage
 
     asked = await asyncio.to_thread(asked_of_storage)
@@ -101,8 +101,7 @@ async def measure(url: str, key: str, pool: MemoryPool, turns: int) -> Costs:
         cpu_ms=cpu,
         update_cpu_ms=update,
         alone_s=statistics.median(alone),
-        stored_bytes=stored,
-        cached_bytes=cached,
+        **sizes,
         prompt_tokens=tokens[0],
         cached_prompt_tokens=tokens[1],
         completion_tokens=tokens[2],
@@ -154,10 +153,16 @@ def _below_us(pid: int, parents: Mapping[int, int]) -> bool:
     return pid == os.getpid()
 
 
-async def _sizes(pool: MemoryPool) -> tuple[float, float]:
-    """Bytes by turn: in the newest versions of the tables with the journal, and in memory."""
+async def _sizes(pool: MemoryPool) -> dict[str, float]:
+    """By turn: bytes in the newest versions of the tables with the journal, rows of the largest table, and
+    bytes in memory."""
     answers: list[dict[int, StoreStats]] = await pool.gather("stats")
     shards = [stats for answer in answers for stats in answer.values()]
     turns = sum(stats.rows["turns"] for stats in shards)
     stored = sum(sum(stats.bytes.values()) + stats.tail_bytes for stats in shards)
-    return stored / turns, sum(stats.cached_bytes for stats in shards) / turns
+    rows = max(sum(stats.rows[table] for stats in shards) for table in shards[0].rows)
+    return {
+        "stored_bytes": stored / turns,
+        "rows": rows / turns,
+        "cached_bytes": sum(stats.cached_bytes for stats in shards) / turns,
+    }

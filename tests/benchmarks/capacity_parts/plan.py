@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from math import ceil
 
 from tests.benchmarks.capacity_parts.costs import Costs
@@ -30,8 +30,9 @@ class Assumptions:
     kept_days: float = 365
     copies: float = 2
     """Bytes in the bucket by bytes of the newest version: older versions, tables being joined, a backup."""
+    turns_a_session: float = 5
     session_min: float = 60
-    """How long a user stays in memory after the last turn."""
+    """How long a user stays in memory in a session and after it."""
     turns_cached: float = 500
     """Of each user in memory."""
     prefill_tokens_s: float = 20_000
@@ -51,11 +52,11 @@ class Assumptions:
     """Of the update stage, by turn."""
     together: float = 4
     """Turns of a shard that go into one commit in the busiest hour."""
+    commits: float = 4
+    """Of a turn and its update, were each committed alone."""
     cores_a_node: int = 32
     node_gb: float = 128
     gpus_a_node: int = 8
-    rows_a_turn: float = 3
-    """Rows of the largest table by turn: its vectors."""
     rows_a_shard: float = 1e6
     """A table of the size that searches were measured with."""
     gpu_hour: float = 2.5
@@ -68,6 +69,18 @@ class Assumptions:
 MOST_SHARDS = 1024
 ONE_CLUSTER_NODES = 2000
 """Nodes that Ray says one cluster was run with (its documentation, "Ray scalability envelope")."""
+
+
+def assumed(changes: Sequence[str]) -> Assumptions:
+    """The assumptions with some others, each ``name=value``. SystemExit for a name that there is not."""
+    by = Assumptions()
+    kinds = {field.name: type(getattr(by, field.name)) for field in fields(by)}
+    for change in changes:
+        name, _, value = change.partition("=")
+        if name not in kinds:
+            raise SystemExit(f"no assumption {name!r}; there are {', '.join(kinds)}")
+        by = replace(by, **{name: kinds[name](float(value))})
+    return by
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +119,14 @@ def plan(users: float, costs: Costs, by: Assumptions) -> Plan:
     peak = mean * by.peak
     cores = {role: peak * ms / 1e3 / by.used for role, ms in _by_role(costs).items()}
     gpus = ceil(peak * sum(gpu_s(costs, by)) / by.used)
-    in_memory = peak / by.turns_a_day * by.session_min * 60 * 2  # a user comes about twice an hour's worth
-    in_memory = min(in_memory, users * by.daily_active)
+    in_memory = min(peak / by.turns_a_session * by.session_min * 60, users * by.daily_active)
     memory_gb = in_memory * by.turns_cached * costs.cached_bytes / GB
     turns_kept = users * by.daily_active * by.turns_a_day * by.kept_days
     stored_gb = turns_kept * costs.stored_bytes * by.copies / GB
     nodes = max(ceil(sum(cores.values()) / by.cores_a_node), ceil(memory_gb / (by.node_gb * by.used)), 1)
-    shards = ceil(turns_kept * by.rows_a_turn / by.rows_a_shard)
+    shards = ceil(turns_kept * costs.rows / by.rows_a_shard)
     puts_s = peak * costs.puts / by.together
-    commits_s = peak * 4 / by.together / min(shards, MOST_SHARDS)
+    commits_s = peak * by.commits / by.together / min(shards, MOST_SHARDS)
     monthly = {
         "GPUs": gpus * by.gpu_hour * MONTH_H,
         "nodes": nodes * by.node_hour * MONTH_H,
