@@ -33,6 +33,7 @@ from personavlm.memory_store import (
     TurnDraft,
     UserKey,
 )
+from personavlm.memory_store.errors import StorageError
 from personavlm.platform.agent.loop import Agent, AgentSettings
 from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.config import Config
@@ -135,12 +136,8 @@ class Policy:
         except EngineError as error:  # its text names servers, which are not the client's business
             log.warning("the language model failed: %s", error)
             yield Failure("the language model failed; try again", 502, None, "engine_error")
-        except (BusyError, LostEpochError, MovedError) as error:
-            log.warning("a user's memory is busy: %s", error)
-            yield Failure("the user's memory is busy; try again", 503, None, "memory_busy")
-        except RayError as error:
-            log.warning("a memory actor was lost: %s", error)
-            yield Failure("the user's memory is restarting; try again", 503, None, "memory_unavailable")
+        except (BusyError, LostEpochError, MovedError, StorageError, RayError) as error:
+            yield _memory_failure(error)
 
     async def _reply(self, job: ChatJob) -> AsyncIterator[Event]:
         started = perf_counter()
@@ -208,3 +205,15 @@ class Policy:
 
 def _since(started: float) -> float:
     return (perf_counter() - started) * 1000
+
+
+def _memory_failure(error: Exception) -> Failure:
+    """What a client is told while the user's home, or what it stores in, is away for a while."""
+    if isinstance(error, BusyError | LostEpochError | MovedError):
+        log.warning("a user's memory is busy: %s", error)
+        return Failure("the user's memory is busy; try again", 503, None, "memory_busy")
+    if isinstance(error, StorageError):
+        log.error("object storage failed: %s", getattr(error, "cause", error))
+        return Failure("the storage of memory does not answer; try again", 503, None, "storage_unavailable")
+    log.warning("a memory actor was lost: %s", error)
+    return Failure("the user's memory is restarting; try again", 503, None, "memory_unavailable")

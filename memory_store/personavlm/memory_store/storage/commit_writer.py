@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
+from personavlm.memory_store.errors import StorageError
 from personavlm.memory_store.storage.fence import Fence
 from personavlm.memory_store.storage.group_commit import GroupCommit
 from personavlm.memory_store.storage.lance import LanceTable
+from personavlm.memory_store.storage.table_repair import UNREADABLE
 from personavlm.memory_store.storage.writes import Backlog, Write, table_of
 
 
@@ -37,7 +39,11 @@ class CommitWriter:
         with self._committing:
             for name, writes in by_table.items():
                 table = self._tables[name]
-                table.add(table_of(writes, self._fence.epoch, table.schema))
+                rows = table_of(writes, self._fence.epoch, table.schema)
+                try:
+                    table.add(rows)
+                except UNREADABLE as error:
+                    raise StorageError(f"{name} could not be committed: {error}") from error
         self._fence.check()
 
     def tail(self, table: str, uid: str) -> Sequence[Write]:
