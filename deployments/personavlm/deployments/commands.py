@@ -68,6 +68,26 @@ def add_commands(commands: Commands) -> None:
     look.set_defaults(run=_models)
 
     _add_store(commands)
+    _add_k8s(commands)
+
+
+def _add_k8s(commands: Commands) -> None:
+    k8s = commands.add_parser("k8s", help="for clusters of KubeRay")
+    actions = k8s.add_subparsers(required=True, metavar="ACTION", dest="action")
+    render = actions.add_parser("render", help="write what a configuration means for a RayService")
+    render.add_argument("config", type=Path, metavar="CONFIG", help="the service's configuration")
+    render.add_argument("--to", dest="target", type=Path, help="the file to write; default: print it")
+    render.add_argument(
+        "--check", action="store_true", help="only fail unless it says this already"
+    )
+    render.set_defaults(run=_render)
+
+
+def _render(args: argparse.Namespace) -> int:
+    from personavlm.deployments.manifests import render
+
+    render(args.config, args.target, only_check=args.check)
+    return 0
 
 
 def _add_store(commands: Commands) -> None:

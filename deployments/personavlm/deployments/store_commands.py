@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,7 +68,8 @@ def _with_keepers(args: argparse.Namespace, config: Config, found: Keepers) -> N
 @contextmanager
 def keepers(config: Config) -> Iterator[Keepers]:
     """Whoever has the shards open: the actors of the running service, or else this process."""
-    address = config.ray_address or running_address(config.memory.uri)
+    # RAY_ADDRESS is what Ray itself goes by; the containers of KubeRay have it.
+    address = config.ray_address or os.environ.get("RAY_ADDRESS") or running_address(config.memory.uri)
     if address:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level="ERROR")
         try:

@@ -189,10 +189,15 @@ class Config(Section):
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+        return cls.parse({} if data is None else data, str(path))
+
+    @classmethod
+    def parse(cls, data: object, source: str) -> Self:
+        """Check what came from ``source``. Raises `ConfigError` with one line per problem."""
         try:
-            return cls.model_validate({} if data is None else data)
+            return cls.model_validate(data)
         except ValidationError as error:
-            problems = (f"{path}: {_where(e['loc'])}: {e['msg']}" for e in error.errors())
+            problems = (f"{source}: {_where(e['loc'])}: {e['msg']}" for e in error.errors())
             raise ConfigError("\n".join(problems)) from error
 
 

@@ -1,0 +1,79 @@
+"""The manifests as `kubectl kustomize` renders them: every overlay, alone and with every component."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from k8s.check.schemas import Manifest
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class RenderError(Exception):
+    """Kustomize refuses a folder, or is not there."""
+
+
+def overlays(root: Path) -> list[Path]:
+    """The folders that are applied."""
+    files = sorted((root / "overlays").rglob("kustomization.yaml"))
+    return [file.parent for file in files if _kustomization(file)["kind"] == "Kustomization"]
+
+
+def components(root: Path) -> list[Path]:
+    """The folders of options."""
+    return [file.parent for file in sorted((root / "components").rglob("kustomization.yaml"))]
+
+
+def build(folder: Path) -> list[Manifest]:
+    """What a folder renders to. RenderError."""
+    kubectl, kustomize = shutil.which("kubectl"), shutil.which("kustomize")
+    if not kubectl and not kustomize:
+        raise RenderError("neither kubectl nor kustomize is installed; install one of them")
+    command = [kubectl, "kustomize"] if kubectl else [str(kustomize), "build"]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        raise RenderError(f"{folder}: {done.stderr.strip()}")
+    return [each for each in yaml.load_all(done.stdout, LOADER) if each]
+
+
+def build_with_components(root: Path, overlay: Path) -> list[Manifest]:
+    """An overlay with all the components that it does not take already."""
+    taken = {
+        (overlay / each).resolve()
+        for each in _kustomization(overlay / "kustomization.yaml").get("components", ())
+    }
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place).resolve()
+        rest = [each for each in components(root) if each.resolve() not in taken]
+        content = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(overlay.resolve(), folder)],
+            "components": [os.path.relpath(each.resolve(), folder) for each in rest],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+        return build(folder)
+
+
+def idle_patches(root: Path, rendered: list[Manifest]) -> Iterator[str]:
+    """Patches whose target is in no rendering: Kustomize says nothing of them."""
+    known = {(each["kind"], each["metadata"]["name"]) for each in rendered}
+    for file in sorted(root.rglob("kustomization.yaml")):
+        for patch in _kustomization(file).get("patches", ()):
+            target = patch.get("target", {})
+            if target and not any(
+                kind == target.get("kind", kind) and name == target.get("name", name) for kind, name in known
+            ):
+                yield f"{file}: nothing is a {target}"
+
+
+def _kustomization(file: Path) -> dict[str, object]:
+    content: dict[str, object] = yaml.load(file.read_text(encoding="utf-8"), LOADER)
+    return content
