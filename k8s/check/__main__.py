@@ -21,12 +21,15 @@ def check(root: Path, chosen: Sequence[str] = ()) -> Iterator[str]:
         if chosen and overlay.relative_to(root / "overlays").parts[0] not in chosen:
             continue
         yield from service.drifted(overlay)
-        for build in (rendering.build, lambda folder: rendering.build_with_components(root, folder)):
-            try:
-                manifests = build(overlay)
-            except rendering.RenderError as error:
-                yield str(error)
-                return
+        try:
+            manifests = rendering.build(overlay)
+            builds = [manifests]
+            if kinds := {manifest["kind"] for manifest in manifests} & {"RayService", "RayJob"}:
+                builds.append(rendering.build_with_components(root, overlay, kinds))
+        except rendering.RenderError as error:
+            yield str(error)
+            return
+        for manifests in builds:
             rendered += manifests
             yield from (f"{overlay.relative_to(root)}: {problem}" for problem in _problems(root, manifests))
     yield from rendering.idle_patches(root, rendered) if not chosen else ()

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -43,23 +44,28 @@ def build(folder: Path) -> list[Manifest]:
     return [each for each in yaml.load_all(done.stdout, LOADER) if each]
 
 
-def build_with_components(root: Path, overlay: Path) -> list[Manifest]:
-    """An overlay with all the components that it does not take already."""
-    taken = {
-        (overlay / each).resolve()
-        for each in _kustomization(overlay / "kustomization.yaml").get("components", ())
-    }
+def build_with_components(root: Path, overlay: Path, kinds: set[str]) -> list[Manifest]:
+    """An overlay that renders to these kinds with all the components that it does not take and that fit it."""
+    own = _kustomization(overlay / "kustomization.yaml")
+    taken = {(overlay / each).resolve() for each in own.get("components", ())}
+    rest = [each for each in components(root) if each.resolve() not in taken and _fits(each, kinds)]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
-        rest = [each for each in components(root) if each.resolve() not in taken]
         content = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [os.path.relpath(overlay.resolve(), folder)],
+            "images": own.get("images", []),
             "components": [os.path.relpath(each.resolve(), folder) for each in rest],
         }
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
         return build(folder)
+
+
+def _fits(component: Path, kinds: set[str]) -> bool:
+    """Whether a component changes something of these kinds; one that only adds belongs to the service."""
+    patches = _kustomization(component / "kustomization.yaml").get("patches")
+    return any(patch["target"]["kind"] in kinds for patch in patches) if patches else "RayService" in kinds
 
 
 def idle_patches(root: Path, rendered: list[Manifest]) -> Iterator[str]:
@@ -68,12 +74,13 @@ def idle_patches(root: Path, rendered: list[Manifest]) -> Iterator[str]:
     for file in sorted(root.rglob("kustomization.yaml")):
         for patch in _kustomization(file).get("patches", ()):
             target = patch.get("target", {})
-            if target and not any(
+            renames = patch.get("options", {}).get("allowNameChange", False)
+            if target and not renames and not any(
                 kind == target.get("kind", kind) and name == target.get("name", name) for kind, name in known
             ):
                 yield f"{file}: nothing is a {target}"
 
 
-def _kustomization(file: Path) -> dict[str, object]:
-    content: dict[str, object] = yaml.load(file.read_text(encoding="utf-8"), LOADER)
+def _kustomization(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), LOADER)
     return content

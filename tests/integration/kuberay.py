@@ -92,7 +92,11 @@ class Cluster:
         if resources := pod.group.get("resources"):
             params["resources"] = json.dumps({name: float(amount) for name, amount in resources.items()})
         params["object-store-memory"] = str(100 * 2**20)
-        words = ["ray", "start", *(f"--{k}" if v == "true" and k in FLAGS else f"--{k}={v}" for k, v in params.items())]
+        words = [
+            "ray",
+            "start",
+            *(f"--{k}" if v == "true" and k in FLAGS else f"--{k}={v}" for k, v in params.items()),
+        ]
         process = subprocess.Popen(
             words, env={**self.environment, **_own()}, stdout=subprocess.DEVNULL, start_new_session=True
         )
@@ -135,7 +139,9 @@ def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
     [manifest] = [each for each in manifests if each["kind"] == "RayService"]
     [settings] = [each for each in manifests if each["metadata"]["name"] == "personavlm-config"]
     with short_folder() as ray_folder:
-        variables = {each["name"]: each["value"] for each in _first(manifest).get("env", ()) if "value" in each}
+        variables = {
+            each["name"]: each["value"] for each in _first(manifest).get("env", ()) if "value" in each
+        }
         environment = {
             **os.environ, **variables,
             "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in SOURCES),
@@ -169,7 +175,12 @@ def _own() -> dict[str, str]:
         "CONFIG_FILE_LOC": "haproxy.cfg", "SOCKET_PATH": "admin.sock",
         "SERVER_STATE_BASE": "state", "SERVER_STATE_FILE": "server-state",
     }  # fmt: skip
-    ports = ("HAPROXY_METRICS_PORT", "HAPROXY_STATS_PORT", "FALLBACK_PROXY_HTTP_PORT", "FALLBACK_PROXY_GRPC_PORT")
+    ports = (
+        "HAPROXY_METRICS_PORT",
+        "HAPROXY_STATS_PORT",
+        "FALLBACK_PROXY_HTTP_PORT",
+        "FALLBACK_PROXY_GRPC_PORT",
+    )
     return {
         **{f"RAY_SERVE_HAPROXY_{name}": str(folder / file) for name, file in files.items()},
         **{f"RAY_SERVE_{name}": str(free_port()) for name in ports},

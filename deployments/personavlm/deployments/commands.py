@@ -77,9 +77,7 @@ def _add_k8s(commands: Commands) -> None:
     render = actions.add_parser("render", help="write what a configuration means for a RayService")
     render.add_argument("config", type=Path, metavar="CONFIG", help="the service's configuration")
     render.add_argument("--to", dest="target", type=Path, help="the file to write; default: print it")
-    render.add_argument(
-        "--check", action="store_true", help="only fail unless it says this already"
-    )
+    render.add_argument("--check", action="store_true", help="only fail unless it says this already")
     render.set_defaults(run=_render)
 
 

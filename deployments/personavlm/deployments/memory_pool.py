@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,22 +38,31 @@ PASSING = (BusyError, MovedError, LostEpochError, RayActorError, ObjectLostError
 class MemoryPool:
     """Handles of all memory actors. Actors are started by whoever asks first and restart by themselves."""
 
-    def __init__(self, actors: Sequence[ActorHandle]) -> None:
-        self.actors = actors
+    def __init__(self, find: Callable[[], Sequence[ActorHandle]]) -> None:
+        self._find = find
         self._layout: Layout | None = None
+
+    @cached_property
+    def actors(self) -> Sequence[ActorHandle]:
+        """All of them, in the order of their numbers."""
+        return self._find()
 
     @classmethod
     def connect(cls, config: Config) -> MemoryPool:
-        """Find the actors, or start them."""
-        return cls([_actor(config, number) for number in range(config.memory.actors)])
+        """Finds the actors, or starts them, when they are first needed.
+
+        Not before: a cluster that is to follow another one takes the store from it by starting them.
+        """
+        return cls(lambda: [_actor(config, number) for number in range(config.memory.actors)])
 
     @classmethod
     def running(cls, config: Config) -> MemoryPool | None:
         """The actors that run already; None where they do not."""
         try:
-            return cls([ray.get_actor(_name(number), NAMESPACE) for number in range(config.memory.actors)])
+            actors = [ray.get_actor(_name(number), NAMESPACE) for number in range(config.memory.actors)]
         except ValueError:  # there is no actor of that name
             return None
+        return cls(lambda: actors)
 
     def home(self, user: UserKey) -> Home:
         """The one actor that reads and writes this user's memory."""

@@ -68,7 +68,7 @@ def unavailable() -> Exception:
 
 async def test_a_call_follows_a_user_who_has_moved() -> None:
     actors = [Actor(0, home_in(0)), Actor(1, home_in(0))]
-    home = MemoryPool(actors).home(USER)
+    home = MemoryPool(lambda: actors).home(USER)
     assert await home.call("where") == 0
     for actor in actors:
         actor.map = home_in(1)
@@ -78,20 +78,20 @@ async def test_a_call_follows_a_user_who_has_moved() -> None:
 @pytest.mark.parametrize("trouble", [BusyError("it moves"), unavailable()], ids=["busy", "unavailable"])
 async def test_a_call_waits_for_what_passes(trouble: Exception) -> None:
     actor = Actor(0, home_in(0), (trouble, trouble))
-    assert await MemoryPool([actor, Actor(1, home_in(0))]).home(USER).call("where") == 0
+    assert await MemoryPool(lambda: [actor, Actor(1, home_in(0))]).home(USER).call("where") == 0
     assert actor.served == 1
 
 
 async def test_a_home_that_lost_its_shard_is_told_to_end() -> None:
     actor = Actor(0, home_in(0), (LostEpochError("epoch 3"),))
-    assert await MemoryPool([actor, Actor(1, home_in(0))]).home(USER).call("where") == 0
+    assert await MemoryPool(lambda: [actor, Actor(1, home_in(0))]).home(USER).call("where") == 0
     assert actor.stepped_down
 
 
 async def test_what_does_not_pass_is_raised_at_once() -> None:
     actor = Actor(0, home_in(0), (NotFoundError("no turn"), BusyError("never seen")))
     with pytest.raises(NotFoundError):
-        await MemoryPool([actor]).home(USER).call("where")
+        await MemoryPool(lambda: [actor]).home(USER).call("where")
     assert len(actor.troubles) == 1
 
 
@@ -111,16 +111,16 @@ async def test_patience_ends(trouble: Exception) -> None:
 
 async def test_the_map_is_known_while_an_actor_restarts() -> None:
     actors = [Actor(0, home_in(1), (unavailable(),)), Actor(1, home_in(1))]
-    assert await MemoryPool(actors).home(USER).call("where") == 1
+    assert await MemoryPool(lambda: actors).home(USER).call("where") == 1
     for actor in actors:
         actor.troubles = [unavailable()]
     with pytest.raises(ActorUnavailableError):
-        await MemoryPool(actors).layout()
+        await MemoryPool(lambda: actors).layout()
 
 
 async def test_a_tenant_is_not_confirmed_as_erased_while_users_move() -> None:
     actors = [Actor(0, home_in(0)), Actor(1, home_in(0))]
-    pool = MemoryPool(actors)
+    pool = MemoryPool(lambda: actors)
     assert list(map(str, await pool.erase_tenant("acme"))) == ["acme in 0", "acme in 1"]
     erase = actors[1].erase_tenant.remote
 
@@ -149,7 +149,7 @@ class Attributing(Actor):
 
 async def test_a_call_for_a_request_says_so_and_any_other_does_not() -> None:
     actor = Attributing(0, home_in(0))
-    home = MemoryPool([actor]).home(USER)
+    home = MemoryPool(lambda: [actor]).home(USER)
     with origins.working_for(Origin("req-1")):
         assert await home.call("where") == 0
     assert actor.calls == [(Origin("req-1"), "where", USER)]
