@@ -9,7 +9,7 @@ BIN_VLLM := .venv-vllm/bin
 PIP_VLLM := $(BIN_VLLM)/python -m pip install --quiet --disable-pip-version-check --no-deps
 INSTALLED_VLLM := .venv-vllm/.ready
 
-.PHONY: demo serve test test-vllm check format lock browser clean
+.PHONY: demo serve test test-vllm check k8s-check format lock browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/personavlm demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
@@ -30,6 +30,10 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Manifests: rendered (kubectl or kustomize has to be there), held against schemas and our rules.
+k8s-check: $(INSTALLED_DEV)
+	$(BIN)/python -m k8s.check $(FOLDER)
 
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff check --fix .

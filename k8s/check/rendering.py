@@ -45,7 +45,7 @@ def build(folder: Path) -> list[Manifest]:
 
 
 def build_with_components(root: Path, overlay: Path, kinds: set[str]) -> list[Manifest]:
-    """An overlay that renders to these kinds with all the components that it does not take and that fit it."""
+    """An overlay that renders to these kinds with all components that it does not take and that fit it."""
     own = _kustomization(overlay / "kustomization.yaml")
     taken = {(overlay / each).resolve() for each in own.get("components", ())}
     rest = [each for each in components(root) if each.resolve() not in taken and _fits(each, kinds)]
@@ -65,7 +65,8 @@ def build_with_components(root: Path, overlay: Path, kinds: set[str]) -> list[Ma
 def _fits(component: Path, kinds: set[str]) -> bool:
     """Whether a component changes something of these kinds; one that only adds belongs to the service."""
     patches = _kustomization(component / "kustomization.yaml").get("patches")
-    return any(patch["target"]["kind"] in kinds for patch in patches) if patches else "RayService" in kinds
+    chosen = [patch.get("target", {}).get("kind", "RayService") for patch in patches or [{}]]
+    return any(kind in kinds for kind in chosen)
 
 
 def idle_patches(root: Path, rendered: list[Manifest]) -> Iterator[str]:
@@ -75,8 +76,13 @@ def idle_patches(root: Path, rendered: list[Manifest]) -> Iterator[str]:
         for patch in _kustomization(file).get("patches", ()):
             target = patch.get("target", {})
             renames = patch.get("options", {}).get("allowNameChange", False)
-            if target and not renames and not any(
-                kind == target.get("kind", kind) and name == target.get("name", name) for kind, name in known
+            if (
+                target
+                and not renames
+                and not any(
+                    kind == target.get("kind", kind) and name == target.get("name", name)
+                    for kind, name in known
+                )
             ):
                 yield f"{file}: nothing is a {target}"
 

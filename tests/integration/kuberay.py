@@ -1,19 +1,18 @@
 """The Ray cluster of a RayService on this machine: every pod is one `ray start`, as KubeRay writes it.
 
-What a pod would mount stands in a folder of the test: paths in commands and in the configuration are moved there.
-Ports are free ones. All else is as the manifests say it.
+What a pod would mount stands in a folder of the test: paths in commands and in the configuration are moved
+there. Ports are free ones. All else is as the manifests say it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +64,8 @@ class Cluster:
 
     def moved(self, text: str) -> str:
         """With the folders of the test in place of what is mounted."""
-        for mount in ("/etc/personavlm-keys", "/etc/personavlm", "/var/lib/personavlm", "/models"):
-            text = text.replace(mount, str(self.home / mount.rpartition("/")[2]) if mount else text)
+        for mount in ("/etc/personavlm-keys", "/etc/personavlm/", "/var/lib/personavlm"):
+            text = text.replace(mount, f"{self.home}{mount}")
         return text
 
     def run(self, command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
@@ -114,10 +113,14 @@ class Cluster:
         except httpx.TransportError:
             return False
 
-    def deploy(self) -> dict[str, Any]:
-        """Hand `serveConfigV2` to Ray as KubeRay does; what the status says once it runs."""
+    def deploy(self, change: Callable[[dict[str, Any]], None] = lambda args: None) -> dict[str, Any]:
+        """Hand `serveConfigV2` to Ray as KubeRay does; what the status says once it runs.
+
+        ``change`` may change the configuration first.
+        """
         served = yaml.safe_load(self.moved(self.manifest["spec"]["serveConfigV2"]))
         served["http_options"]["port"] = self.serve_port
+        change(served["applications"][0]["args"])
         place = f"{self.dashboard}/api/serve/applications/"
         httpx.put(place, json=served, timeout=60).raise_for_status()
         deadline = time.monotonic() + READY_S
@@ -139,21 +142,19 @@ def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
     [manifest] = [each for each in manifests if each["kind"] == "RayService"]
     [settings] = [each for each in manifests if each["metadata"]["name"] == "personavlm-config"]
     with short_folder() as ray_folder:
-        variables = {
-            each["name"]: each["value"] for each in _first(manifest).get("env", ()) if "value" in each
-        }
         environment = {
-            **os.environ, **variables,
+            **os.environ,
             "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in SOURCES),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(ray_folder), "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",
-            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+            "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(ray_folder),
+            "SERVE_SOCKET_REUSE_PORT_ENABLED": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         }  # fmt: skip
         found = Cluster(manifest, home, free_port(), free_port(), free_port(), environment)
         environment["RAY_ADDRESS"] = f"127.0.0.1:{found.gcs_port}"
         for name in ("personavlm", "personavlm-keys"):
-            (home / name).mkdir()
-        (home / "personavlm" / "config.yaml").write_text(found.moved(settings["data"]["config.yaml"]))
+            (home / "etc" / name).mkdir(parents=True)
+        config = found.moved(settings["data"]["config.yaml"])
+        (home / "etc/personavlm/config.yaml").write_text(config)
         try:
             for pod in pods([manifest]):
                 found.start(pod)
@@ -161,11 +162,6 @@ def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
         finally:
             for node in reversed(found.nodes):
                 _end(node.process)
-
-
-def _first(manifest: Manifest) -> Mapping[str, Any]:
-    spec: Mapping[str, Any] = pods([manifest])[0].spec
-    return spec["containers"][0]
 
 
 def _own() -> dict[str, str]:
@@ -188,13 +184,6 @@ def _own() -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    """At once, with everything that it started: what a pod leaves behind is the machine's to forget."""
+    subprocess.run(["pkill", "-KILL", "--session", str(process.pid)], check=False)
     process.wait()
