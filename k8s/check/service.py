@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
-from ray.serve.schema import ServeDeploySchema
 
 from k8s.check.pods import Pod, pods
 from k8s.check.schemas import Manifest
@@ -28,15 +27,17 @@ def drifted(overlay: Path) -> Iterator[str]:
 
 
 def problems(manifests: list[Manifest]) -> Iterator[str]:
-    """What keeps each RayService from carrying its configuration."""
+    """What keeps each RayService from carrying its configuration, and configurations that are none."""
     for manifest in manifests:
+        if text := manifest.get("data", {}).get("config.yaml"):
+            Config.parse(yaml.safe_load(text), f"ConfigMap/{manifest['metadata']['name']} config.yaml")
         if manifest["kind"] != "RayService":
             continue
         served = yaml.safe_load(manifest["spec"]["serveConfigV2"])
-        [application] = ServeDeploySchema.model_validate(served).applications
-        if application.import_path != IMPORT_PATH:
-            yield f"import_path: {application.import_path} is not {IMPORT_PATH}"
-        config = Config.parse(application.args, "serveConfigV2")
+        [application] = served["applications"]
+        if application["import_path"] != IMPORT_PATH:
+            yield f"import_path: {application['import_path']} is not {IMPORT_PATH}"
+        config = Config.parse(application["args"], "serveConfigV2")
         found = [pod for pod in pods([manifest]) if pod.group]
         yield from _room(config, found)
         yield from _patience(config, found)
