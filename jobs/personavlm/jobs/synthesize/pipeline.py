@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from personavlm.jobs.synthesize.assembly import assemble
@@ -18,7 +19,7 @@ from personavlm.jobs.synthesize.life import Plan
 from personavlm.jobs.synthesize.manifest import Manifest, claim
 from personavlm.jobs.synthesize.parts import PartStatistics, read_statistics
 from personavlm.jobs.synthesize.plan import plan_life
-from personavlm.platform.errors import CommandError
+from personavlm.platform.errors import CommandError, PlatformError
 
 Progress = Callable[[int, int], None]
 
@@ -26,8 +27,10 @@ Progress = Callable[[int, int], None]
 def synthesize(config: SynthesizeConfig, progress: Progress = lambda done, of: None) -> Manifest:
     """Make the data of a configuration, or what is missing of it. ``progress`` is told personas done and all.
 
-    Raises `ConfigError` for an output folder of another run.
+    Raises `ConfigError` for an output folder of another run, `CommandError` where the generator fails.
     """
+    if find_spec("pandas") is None:
+        raise CommandError("synthesis needs the extra `train`: pip install personavlm[train]")
     manifest = claim(config)
     if manifest.finished:
         shutil.rmtree(config.output / "parts", ignore_errors=True)  # where the run was killed just there
@@ -57,7 +60,6 @@ def _make(config: SynthesizeConfig, numbers: list[int], done: Callable[[int], No
         )  # one machine, loopback only: no token to hand around
     import ray
     import ray.data
-    import ray.exceptions
 
     started = not ray.is_initialized()
     if started:
@@ -76,12 +78,12 @@ def _make(config: SynthesizeConfig, numbers: list[int], done: Callable[[int], No
         num_gpus=config.gpus_per_worker,
     )
     try:
-        for count, _ in enumerate(made.iter_rows(), 1):
+        for count, row in enumerate(made.iter_rows(), 1):
+            if row["problem"]:
+                raise CommandError(
+                    f"{row['problem']}; what is whole stays: the same command goes on from there"
+                )
             done(count)
-    except ray.exceptions.RayError as error:
-        raise CommandError(
-            f"{_root(error)}; what is whole stays: the same command goes on from there"
-        ) from error
     finally:
         if started:
             ray.shutdown()
@@ -107,12 +109,8 @@ class MakeLives:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         plan = Plan.model_validate_json(row["plan"])
-        statistics = self._loop.run_until_complete(self._maker.make(plan))
-        return {"user": statistics.user, "turns": statistics.turns}
-
-
-def _root(error: BaseException) -> BaseException:
-    """What a worker raised, from under what Ray wraps around it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+        try:
+            self._loop.run_until_complete(self._maker.make(plan))
+        except PlatformError as error:  # said by the process that the user started, without Ray's wrappings
+            return {"problem": f"{plan.persona.user}: {error}"}
+        return {"problem": ""}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -21,10 +23,12 @@ from personavlm.jobs.synthesize.checks import (
 from personavlm.jobs.synthesize.config import QuestionForms, SynthesizeConfig
 from personavlm.jobs.synthesize.life import Life
 from personavlm.jobs.synthesize.pictures import draw
+from personavlm.jobs.synthesize.pipeline import synthesize
 from personavlm.jobs.synthesize.plan import plan_life
 from personavlm.jobs.synthesize.recorder import Exchange
 from personavlm.platform.encoders.image_descriptor import ImageDescriptor
 from personavlm.platform.engines.base import Segment
+from personavlm.platform.errors import CommandError
 from tests.unit.jobs.synthesize.small import config, life
 
 ranges = st.tuples(st.integers(12, 100), st.integers(0, 60)).map(lambda pair: (pair[0], sum(pair)))
@@ -154,3 +158,10 @@ def test_topics_must_cover_their_session(evidence: list[str], problems: list[str
 def test_settings_that_cannot_work_are_refused(settings: dict, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         SynthesizeConfig.model_validate({"output": "out", **settings})
+
+
+@pytest.mark.skipif(find_spec("pandas") is not None, reason="the extra `train` is installed")
+def test_without_the_extra_the_command_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="needs the extra `train`"):
+        synthesize(config(output=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
