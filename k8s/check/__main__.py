@@ -35,7 +35,7 @@ def check(root: Path, chosen: Sequence[str] = ()) -> Iterator[str]:
     yield from rendering.idle_patches(root, rendered) if not chosen else ()
 
 
-def _problems(root: Path, manifests: list[Manifest]) -> Iterator[str]:
+def _problems(root: Path, manifests: Sequence[Manifest]) -> Iterator[str]:
     broken = False
     for manifest in manifests:
         for problem in schemas.problems(manifest):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _LABELS = {
 }
 
 
-def problems(manifests: list[Manifest], known: Path) -> Iterator[str]:
+def problems(manifests: Sequence[Manifest], known: Path) -> Iterator[str]:
     """Metrics and labels that are not in the file ``known`` or not ours, and dashboards of a wrong shape."""
     names = {line for line in known.read_text(encoding="utf-8").split() if line}
     for manifest in manifests:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -26,7 +26,7 @@ _NAMED = (
 )
 
 
-def problems(manifests: list[Manifest], known: Path) -> Iterator[str]:
+def problems(manifests: Sequence[Manifest], known: Path) -> Iterator[str]:
     """Commands that cannot be, and names that are not in the file ``known``: one a line, after # a remark."""
     lines = (line.partition("#")[0].strip() for line in known.read_text(encoding="utf-8").splitlines())
     names = set(filter(None, lines))

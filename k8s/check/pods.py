@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Pod:
         return next((each for each in self.spec.get("volumes", ()) if each["name"] == name), {})
 
 
-def pods(manifests: list[Manifest]) -> list[Pod]:
+def pods(manifests: Sequence[Manifest]) -> list[Pod]:
     """Every template of pods in the manifests."""
     found = []
     for manifest in manifests:

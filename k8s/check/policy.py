@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from k8s.check.pods import FOREVER, Pod, pods
@@ -16,7 +16,7 @@ _CREDENTIAL_TEXT = re.compile(
 _BY_REFERENCE = re.compile(r"(_env|_file|tokens_per_minute|max_tokens|context_tokens)\s*[:=]", re.I)
 
 
-def problems(manifests: list[Manifest], known_secrets: str) -> Iterator[str]:
+def problems(manifests: Sequence[Manifest], known_secrets: str) -> Iterator[str]:
     """Everything that breaks a rule. ``known_secrets`` is the text that tells which Secrets to make."""
     for manifest in manifests:
         name = f"{manifest['kind']}/{manifest['metadata']['name']}"
@@ -116,7 +116,7 @@ RULES: tuple[Callable[[Pod], Iterator[str]], ...] = (
 )  # fmt: skip
 
 
-def _selectors(manifests: list[Manifest], found: list[Pod]) -> Iterator[str]:
+def _selectors(manifests: Sequence[Manifest], found: list[Pod]) -> Iterator[str]:
     """Budgets, spreads and policies that choose pods which do not exist."""
     for pod in found:
         for spread in pod.spec.get("topologySpreadConstraints", ()):
@@ -133,7 +133,7 @@ def _matches(labels: Mapping[str, str], found: list[Pod]) -> bool:
     return any(labels.items() <= pod.labels.items() for pod in found)
 
 
-def _references(manifests: list[Manifest], found: list[Pod], known_secrets: str) -> Iterator[str]:
+def _references(manifests: Sequence[Manifest], found: list[Pod], known_secrets: str) -> Iterator[str]:
     """Names of things that are neither here nor described."""
     here = {(each["kind"], each["metadata"]["name"]) for each in manifests}
     for pod in found:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def _fits(component: Path, kinds: set[str]) -> bool:
     return any(kind in kinds for kind in chosen)
 
 
-def idle_patches(root: Path, rendered: list[Manifest]) -> Iterator[str]:
+def idle_patches(root: Path, rendered: Sequence[Manifest]) -> Iterator[str]:
     """Patches whose target is in no rendering: Kustomize says nothing of them."""
     known = {(each["kind"], each["metadata"]["name"]) for each in rendered}
     for file in sorted(root.rglob("kustomization.yaml")):

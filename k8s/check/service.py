@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,7 +26,7 @@ def drifted(overlay: Path) -> Iterator[str]:
             yield str(error)
 
 
-def problems(manifests: list[Manifest]) -> Iterator[str]:
+def problems(manifests: Sequence[Manifest]) -> Iterator[str]:
     """What keeps each RayService from carrying its configuration, and configurations that are none."""
     for manifest in manifests:
         if text := manifest.get("data", {}).get("config.yaml"):
