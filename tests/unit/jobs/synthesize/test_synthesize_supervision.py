@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from personavlm.jobs.synthesize.config import MixConfig
 from personavlm.jobs.synthesize.living import LifeClock, StoreMemory
 from personavlm.jobs.synthesize.parts import history_of, read_statistics, write_part
 from personavlm.jobs.synthesize.reply_targets import settled
+from personavlm.jobs.synthesize.rows import full_text
 from personavlm.jobs.synthesize.supervision import TENANT, Supervised
 from personavlm.jobs.synthesize.teacher import Teacher
-from personavlm.memory_store import MemoryKind, UserKey
+from personavlm.memory_store import AsOf, Context, MemoryKind, SearchRequest, SearchResult, UserKey
 from personavlm.platform.agent.grammar import Answer, parse
 from personavlm.platform.agent.loop import Agent
 from personavlm.platform.agent.types import Message, Outcome
@@ -75,6 +78,29 @@ def test_memory_holds_what_was_told(made: Supervised, tmp_path: Path) -> None:
         assert all(set(row.evidence) <= turns for row in made.questions)
 
 
+class Then(StoreMemory):
+    """A store as it was known at the time of the question at hand."""
+
+    async def context(self, user: UserKey, now: datetime) -> Context:
+        self._as_of = AsOf(now)
+        return self._store.context(user, now, as_of=self._as_of)
+
+    async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
+        return self._store.search(user, replace(request, as_of=self._as_of))
+
+
+def test_questions_are_answered_from_the_archive_as_of_their_time(made: Supervised, tmp_path: Path) -> None:
+    """What the store knew later does not matter: rollouts ask a whole life's store."""
+    teacher = Teacher(LIFE.turns)
+    with home().open_store(tmp_path, LifeClock(LIFE.turns[-1].time)) as store:
+        store.transfer.import_user(USER, BytesIO(made.archive))
+        for ask in made.asks:
+            if ask.picture is None:
+                teacher.asked = ask
+                outcome = asyncio.run(answered(Agent(teacher, Then(store)), ask))
+                assert settled(ask, outcome.conversation.segments), ask
+
+
 def test_a_life_gives_the_same_again(made: Supervised) -> None:
     again = supervised(LIFE, config(turns=(30, 30)))
     assert again.conversations == made.conversations
@@ -108,7 +134,7 @@ def test_what_is_not_in_memory_is_not_answered(tmp_path: Path) -> None:
 
 
 async def answered(agent: Agent, ask: Ask) -> Outcome:
-    events = [event async for event in agent.run(Message(USER, ask.text, ask.time))]
+    events = [event async for event in agent.run(Message(USER, full_text(ask), ask.time))]
     outcome = events[-1]
     assert isinstance(outcome, Outcome)
     return outcome
