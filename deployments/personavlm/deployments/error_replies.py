@@ -21,7 +21,7 @@ from personavlm.memory_store import (
     NotFoundError,
     OutOfOrderError,
 )
-from personavlm.memory_store.errors import StorageError
+from personavlm.memory_store.errors import storage_failed
 from personavlm.platform.errors import RequestError
 
 log = logging.getLogger(__name__)
@@ -90,8 +90,8 @@ def _remote(error: RayTaskError) -> JSONResponse:
         return error_reply(message, 409, "event_time", "event_time_out_of_order")
     if isinstance(cause, BusyError | LostEpochError | MovedError):
         return error_reply(str(cause), 503, None, "memory_busy")
-    if isinstance(cause, StorageError):
-        log.error("object storage failed: %s", cause)
+    if storage_failed(cause):
+        log.error("storage failed: %s", cause)
         message = "the storage of memory does not answer; what was sent may be sent again"
         return error_reply(message, 503, None, "storage_unavailable", retry_after_s=5)
     if isinstance(cause, InvalidError):

@@ -33,7 +33,7 @@ from personavlm.memory_store import (
     TurnDraft,
     UserKey,
 )
-from personavlm.memory_store.errors import StorageError
+from personavlm.memory_store.errors import StorageError, storage_failed
 from personavlm.platform.agent.loop import Agent, AgentSettings
 from personavlm.platform.agent.types import Message, Outcome, StepTrace
 from personavlm.platform.config import Config
@@ -212,8 +212,8 @@ def _memory_failure(error: Exception) -> Failure:
     if isinstance(error, BusyError | LostEpochError | MovedError):
         log.warning("a user's memory is busy: %s", error)
         return Failure("the user's memory is busy; try again", 503, None, "memory_busy")
-    if isinstance(error, StorageError):
-        log.error("object storage failed: %s", getattr(error, "cause", error))
+    if storage_failed(cause := getattr(error, "cause", error)):
+        log.error("storage failed: %s", cause)
         return Failure("the storage of memory does not answer; try again", 503, None, "storage_unavailable")
     log.warning("a memory actor was lost: %s", error)
     return Failure("the user's memory is restarting; try again", 503, None, "memory_unavailable")

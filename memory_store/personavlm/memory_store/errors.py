@@ -63,3 +63,10 @@ class ErasedError(StoreError):
 
 class BusyError(StoreError):
     """A bound was reached, or the user's bucket is on the move. The same call may succeed soon."""
+
+
+def storage_failed(error: Exception) -> bool:
+    """Whether the storage is to blame. Reads raise what LanceDB makes of that: only its text tells."""
+    return isinstance(error, StorageError) or (
+        isinstance(error, RuntimeError | OSError) and "LanceError(IO)" in str(error)
+    )

@@ -141,4 +141,4 @@ def _translated(key: str) -> Iterator[None]:
     except PreconditionError as error:
         raise ChangedError(f"{key} was changed meanwhile: {error}") from error
     except (BaseError, FileNotFoundError) as error:  # not found here is the bucket itself
-        raise StorageError(str(error)) from error
+        raise StorageError(str(error).partition("\n\nDebug source")[0]) from error

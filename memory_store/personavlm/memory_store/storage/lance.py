@@ -32,12 +32,16 @@ INDEX_CACHE_BYTES = METADATA_CACHE_BYTES = 128 << 20
 _ENCRYPTED_VECTORS = {"on_bad_vectors": "null"}  # an encrypted row's vector is null: let it stand
 
 
+# Of one request to a bucket. LanceDB tries a write eight times, and somebody waits for it.
+_PATIENCE = {"timeout": "10s"}
+
+
 def connect(uri: str, options: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - lancedb has no types
-    """A connection whose caches stay within bounds."""
+    """A connection whose caches stay within bounds, and whose requests to a bucket do so too."""
     session = lancedb.Session(
         index_cache_size_bytes=INDEX_CACHE_BYTES, metadata_cache_size_bytes=METADATA_CACHE_BYTES
     )
-    return lancedb.connect(uri, session=session, storage_options=options)
+    return lancedb.connect(uri, session=session, storage_options={**_PATIENCE, **(options or {})})
 
 
 class LanceTable:
