@@ -31,7 +31,7 @@ from tests.benchmarks.gym_parts.in_process import open_engine, supervise
 from tests.benchmarks.gym_parts.recipe import Recipe
 from tests.integration.conftest import Service, start, stop
 
-STEPS, LESSONS, QUESTIONS = 200, 1600, 12
+STEPS, LESSONS, QUESTIONS = 200, 800, 12
 SETTINGS = AgentSettings(max_tokens=48)
 
 
