@@ -48,6 +48,7 @@ def _problems(root: Path, manifests: Sequence[Manifest]) -> Iterator[str]:
     yield from dashboards.problems(manifests, root / "schemas" / "metrics.txt")
     try:
         yield from service.problems(manifests)
+        yield from service.training(manifests)
     except (CommandError, ValueError) as error:
         yield str(error)
 

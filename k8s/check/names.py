@@ -69,8 +69,8 @@ def _refused(words: list[str]) -> Iterator[str]:
         except SystemExit:
             yield f"{line}: {said.getvalue().splitlines()[-1]}"
     elif words[:2] == ["python", "-m"]:
-        if importlib.util.find_spec(words[2]) is None:
-            yield f"{line}: there is no module {words[2]}"
+        if importlib.util.find_spec(f"{words[2]}.__main__") is None:
+            yield f"{line}: {words[2]} is no job"
     else:
         yield f"{line}: neither `personavlm`, nor `python -m`, nor `ray job submit … --` one of them"
 

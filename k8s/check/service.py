@@ -12,6 +12,7 @@ from k8s.check.pods import Pod, pods
 from k8s.check.schemas import Manifest
 from personavlm.deployments.manifests import IMPORT_PATH, ManifestError, render
 from personavlm.deployments.preflight import Part, Resources, lacking, parts, policy_part
+from personavlm.jobs.sft.config import SftConfig
 from personavlm.platform.config import Config, ConfigError
 
 DRAIN = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
@@ -43,6 +44,19 @@ def problems(manifests: Sequence[Manifest]) -> Iterator[str]:
         yield from _patience(config, found)
         yield from _storage(config, found)
         yield from _files(config, found)
+
+
+def training(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Jobs whose settings are none, or ask for more than their pods have."""
+    jobs = [manifest for manifest in manifests if manifest["kind"] == "RayJob"]
+    texts = [each["data"]["job.yaml"] for each in manifests if "job.yaml" in each.get("data", {})]
+    for manifest, text in zip(jobs, texts, strict=True):
+        config = SftConfig.model_validate(yaml.safe_load(text))
+        strategy = config.strategy
+        learners = Part("learners", strategy.workers, {"GPU": 1, "CPU": strategy.cpus_per_worker})
+        nodes = _nodes([pod for pod in pods([manifest]) if pod.group], "minReplicas")
+        if lacking([learners], nodes):
+            yield f"{manifest['metadata']['name']}: the pods have no room for {strategy.workers} learners"
 
 
 def _room(config: Config, found: list[Pod]) -> Iterator[str]:

@@ -51,7 +51,7 @@ def overlays_of(file: Path) -> list[str]:
     """Those that the file is part of, or enough of them."""
     if file.parts[0] == "overlays":
         return [file.parts[1]]
-    return ["prod"]
+    return ["prod", "train"] if file.parts[0] == "components" else ["prod"]
 
 
 def with_typo(text: str, number: int) -> str:

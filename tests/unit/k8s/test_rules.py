@@ -127,3 +127,11 @@ def test_a_rendering_that_is_not_of_its_configuration(tmp_path: Path) -> None:
     text = (tmp_path / "config.yaml").read_text()
     (tmp_path / "config.yaml").write_text(text.replace("shards: 8", "shards: 9"))
     assert "write it anew: personavlm k8s render" in next(service.drifted(tmp_path))
+
+
+def test_learners_have_gpus() -> None:
+    manifests = [dict(each) for each in build(ROOT / "overlays" / "train" / "sft")]
+    assert not list(service.training(manifests))
+    settings = kind(manifests, "ConfigMap")["data"]
+    settings["job.yaml"] = settings["job.yaml"].replace("workers: 8", "workers: 9")
+    assert "no room for 9 learners" in next(service.training(manifests))
