@@ -23,7 +23,7 @@ test: $(INSTALLED_DEV) browser
 # What needs PyTorch: vLLM's CPU build with a tiny model, CLIP and its like, in an environment of their own.
 # Warnings of those libraries are not ours to repair, sockets that vLLM leaves open at the end among them.
 test-vllm: $(INSTALLED_VLLM)
-	$(BIN_VLLM)/python -m pytest -W default -m "vllm or train" tests/vllm tests/unit/platform tests/unit/deployments tests/unit/jobs $(ARGS)
+	$(BIN_VLLM)/python -m pytest -W default -m "vllm or train" tests/vllm tests/unit/platform tests/unit/deployments tests/unit/jobs tests/integration $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

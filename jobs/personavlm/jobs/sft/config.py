@@ -22,8 +22,8 @@ class SftConfig(LearnerConfig):
     epochs: float = Field(1, gt=0)
     steps: int | None = Field(None, ge=1)
     """Optimiser steps, instead of ``epochs``."""
-    ray_address: str | None = None
-    """Of the cluster, "auto" for the one that this machine belongs to; by default Ray is started here."""
+    ray_address: str = "local"
+    """Of the cluster; "auto" is the one that this machine belongs to, "local" starts Ray here."""
 
     @model_validator(mode="after")
     def _everyone_has_work(self) -> SftConfig:
