@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import yaml
-
 from personavlm.jobs.gym.checkpoint import write_checkpoint
 from personavlm.jobs.gym.config import GymConfig, NoiseConfig
 from personavlm.jobs.gym.demonstrations import demonstrations
 from personavlm.jobs.gym.network import Network
-from personavlm.jobs.gym.pack import FOLDER, gym_pack
+from personavlm.jobs.gym.pack import gym_pack
 from personavlm.jobs.gym.preparation import GymFolder, add_world, gym_store
+from personavlm.jobs.gym.settings import MAX_TOKENS, write_settings
 from personavlm.jobs.gym.teacher import Noise
 from personavlm.jobs.gym.worlds import write_world
 from personavlm.jobs.sft.example_files import write_examples
@@ -20,10 +16,6 @@ from personavlm.memory_store import MemoryStore
 from personavlm.platform.agent.loop import AgentSettings
 from personavlm.platform.engines.checkpoint import Checkpoint
 from personavlm.platform.errors import CommandError
-
-MAX_TOKENS = 48  # of one step of a reply: the longest right one has 20
-LONGEST = 1024  # tokens of a sequence; most have fewer than 150
-CONTEXT = 2048
 
 
 def prepare(config: GymConfig) -> GymFolder:
@@ -42,8 +34,7 @@ def prepare(config: GymConfig) -> GymFolder:
         add_world(folder, store, "grpo", config.seed, config.rewarded, config.world)
         add_world(folder, store, "evaluation", config.seed, config.asked, config.world)
         _teach(config, folder, store)
-    for name, settings in (("sft", _sft(config, folder)), ("evaluate", _evaluate(folder))):
-        (folder.path / f"{name}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    write_settings(config, folder)
     return folder
 
 
@@ -66,41 +57,9 @@ def _noise(config: NoiseConfig) -> Noise:
     return Noise(config.share, {"skip": config.skip, "broken": config.broken, "period": config.period})
 
 
-def _sft(config: GymConfig, folder: GymFolder) -> dict[str, Any]:
-    """Settings of `python -m personavlm.jobs.sft`."""
-    return {
-        "policy": {
-            "model": str(folder.checkpoint),
-            "train_vision": True,  # it was made from nothing like the rest
-            "max_tokens": LONGEST,
-            "precision": "float32",
-            "gradient_checkpointing": False,
-        },
-        "optimiser": {"learning_rate": 4e-3, "betas": [0.9, 0.98], "weight_decay": 0.05, "floor": 0.1},
-        "strategy": {"kind": "ddp", "device": "cpu", "pack_tokens": 4 * LONGEST},
-        "seed": config.seed,
-        "data": str(folder.lessons),
-        "output": str(folder.path / "sft"),
-        "batch_size": 32,
-        "steps": config.sft_steps,
-    }
-
-
-def _evaluate(folder: GymFolder) -> dict[str, Any]:
-    """Settings of `python -m personavlm.jobs.evaluate`; ``engine.model`` names the checkpoint."""
-    return {
-        "questions": str(folder.questions("evaluation")),
-        "memory": str(folder.memory),
-        "prompts": str(FOLDER),
-        "engine": {"kind": "transformers", "model": str(folder.checkpoint), "context_tokens": CONTEXT,
-                   "max_batch": 128},
-        "agent": {"max_tokens": MAX_TOKENS},
-    }  # fmt: skip
-
-
 def shown(folder: GymFolder) -> str:
     """What to do next."""
-    at: Path = folder.path
+    at = folder.path
     return (
         f"{at} is ready:\n"
         f"  python -m personavlm.jobs.sft {at / 'sft.yaml'}\n"
