@@ -85,6 +85,25 @@ class MemoryStore(StoredTurns, StoredMemories):
         store.eraser.resume()
         return store
 
+    @classmethod
+    def read_only(
+        cls,
+        uri: str | Path,
+        *,
+        text_encoder: TextEncoder,
+        image_encoder: ImageEncoder,
+        session_gap: timedelta = SESSION_GAP,
+        cache_mb: float = CACHE_MB,
+        storage: StorageSettings = StorageSettings(),
+    ) -> Self:
+        """Open a store to read it, while others may read it too and nobody writes it.
+
+        Vectors that are missing are computed and kept in memory. Every write fails. Errors:
+        ``Shard.read_only``.
+        """
+        shard = Shard.read_only(uri, text_encoder, image_encoder, storage)
+        return cls(shard, session_gap, utc_now, cache_mb, at_home=lambda user: None)
+
     def close(self) -> None:
         """Move the journal into the tables and let another process open the store."""
         self._cache.clear()

@@ -83,16 +83,17 @@ class WriterLock:
     """A lock of the kernel on ``<folder>/writer.lock``: held until released, or until the process ends.
 
     A process forked from the holder does not hold it. InUseError where another writer does, be it in this
-    process.
+    process. Readers ``share`` it with each other: they and a writer keep each other out.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, share: bool = False) -> None:
         self._file = (folder / "writer.lock").open("ab")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, (fcntl.LOCK_SH if share else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
-            raise InUseError(f"another writer has {folder} open") from error
+            others = "a writer has" if share else "another writer, or who only reads it, has"
+            raise InUseError(f"{others} {folder} open") from error
         _held.add(self)
 
     def release(self) -> None:
@@ -142,6 +143,16 @@ class Fence:
             if lock:
                 lock.release()
             raise
+
+    @classmethod
+    def share(cls, objects: Objects) -> Self:
+        """Read the shard while nobody writes it; in a bucket a writer who comes is noticed by ``check``.
+
+        MissingError where no shard is; InUseError where the root is a local folder that a writer has open.
+        """
+        data = objects.get(KEY)
+        lock = WriterLock(objects.root, share=True) if isinstance(objects, LocalObjects) else None
+        return cls(objects, _Epochs.of(data), lock)
 
     @property
     def epoch(self) -> int:

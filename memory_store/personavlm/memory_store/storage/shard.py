@@ -9,24 +9,23 @@ import pyarrow as pa
 
 from personavlm.memory_store.cache import UserState
 from personavlm.memory_store.encoder import ImageEncoder, TextEncoder
-from personavlm.memory_store.errors import DamagedError
+from personavlm.memory_store.errors import DamagedError, NotFoundError
 from personavlm.memory_store.records import MemoryKind, UserKey
 from personavlm.memory_store.retrieval.index import SearchIndex
 from personavlm.memory_store.storage.cold_rows import UserColdRows
-from personavlm.memory_store.storage.commit_writer import CommitWriter
 from personavlm.memory_store.storage.directory import Directory, columns_of
 from personavlm.memory_store.storage.fence import Fence
-from personavlm.memory_store.storage.journal import Journal
-from personavlm.memory_store.storage.journal_writer import JournalWriter
+from personavlm.memory_store.storage.frozen import FrozenWriter, open_tables, require_settled
 from personavlm.memory_store.storage.lance import LanceTable, connect
 from personavlm.memory_store.storage.local_objects import LocalObjects
 from personavlm.memory_store.storage.media import MediaFolder
-from personavlm.memory_store.storage.objects import Objects, open_objects
+from personavlm.memory_store.storage.objects import MissingError, Objects, open_objects
 from personavlm.memory_store.storage.probe import require_conditional_writes
 from personavlm.memory_store.storage.sealing import CLEAR, Protection
 from personavlm.memory_store.storage.settings import StorageSettings
+from personavlm.memory_store.storage.shard_parts import journal_of, schemas_with, writer_of
 from personavlm.memory_store.storage.sql import quoted
-from personavlm.memory_store.storage.tables import RECORDS, Row, uid_of, vectors_schema
+from personavlm.memory_store.storage.tables import Row, uid_of
 from personavlm.memory_store.storage.vectors import VectorTable, vectors_name
 from personavlm.memory_store.storage.writes import Write, Writer, table_of
 from personavlm.memory_store.working_set import WorkingSet
@@ -107,22 +106,49 @@ class Shard:
         journal = None
         try:
             connection = connect(str(uri), dict(settings.options))
-            schemas = dict(RECORDS)
-            schemas[vectors_name("texts", text_encoder)] = vectors_schema(text_encoder.dim)
-            schemas[vectors_name("images", image_encoder)] = vectors_schema(image_encoder.dim)
-            journal = _journal(folder, settings)
+            schemas = schemas_with(text_encoder, image_encoder)
+            journal = journal_of(folder, settings)
             first = journal.first_seq() if journal else None
             tables = {
                 name: LanceTable.open(connection, name, schema, folder, first)
                 for name, schema in schemas.items()
             }
-            writer = _writer(journal, settings, tables, fence)
+            writer = writer_of(journal, settings, tables, fence)
         except BaseException:
             if journal:
                 journal.close()
             fence.release()
             raise
         encoders = text_encoder, image_encoder
+        return cls(objects, fence, tables, writer, settings.protection, *encoders, settings.hot_turns)
+
+    @classmethod
+    def read_only(
+        cls,
+        uri: str | Path,
+        text_encoder: TextEncoder,
+        image_encoder: ImageEncoder,
+        settings: StorageSettings,
+    ) -> Self:
+        """Open a shard that nobody writes, together with other readers.
+
+        InUseError where a writer has it open or left its journal unfinished; NotFoundError where none is.
+        """
+        objects = open_objects(uri, settings.options)
+        try:
+            fence = Fence.share(objects)
+        except MissingError as error:
+            raise NotFoundError(f"{objects.uri} holds no memory store") from error
+        try:
+            if isinstance(objects, LocalObjects):
+                require_settled(objects.root)
+            connection = connect(str(uri), dict(settings.options))
+            tables = open_tables(connection, schemas_with(text_encoder, image_encoder))
+        except BaseException:
+            fence.release()
+            raise
+        encoders = text_encoder, image_encoder
+        writer = FrozenWriter()
         return cls(objects, fence, tables, writer, settings.protection, *encoders, settings.hot_turns)
 
     def close(self) -> None:
@@ -266,30 +292,3 @@ class Shard:
                 table.forget_versions()
         self.writer.purge()
         return removed
-
-
-def _journal(folder: Path | None, settings: StorageSettings) -> Journal | None:
-    """The one to write, or one from before durability was set to commit."""
-    if folder is None:
-        if settings.durability == "journal":
-            raise ValueError("durability 'journal' needs a local folder; use 'commit' for object storage")
-        return None
-    path = folder / "journal.sqlite"
-    return Journal.open(path) if settings.durability == "journal" or path.exists() else None
-
-
-def _writer(
-    journal: Journal | None, settings: StorageSettings, tables: Mapping[str, LanceTable], fence: Fence
-) -> Writer:
-    stored = {name: table.last_seq() for name, table in tables.items()}
-    if journal and settings.durability == "journal":
-        return JournalWriter(journal, tables, stored, fence, settings.tail_rows)
-    if journal:
-        earlier = JournalWriter(journal, tables, stored, fence, settings.tail_rows)
-        try:
-            earlier.flush()  # or fail: what stayed in the journal nobody would read again
-        finally:
-            earlier.close()
-        stored = {name: table.last_seq() for name, table in tables.items()}
-    fence.record({name: seq + 1 for name, seq in stored.items()})
-    return CommitWriter(tables, stored, fence)
