@@ -13,7 +13,7 @@ from time import perf_counter
 
 from personavlm.memory_store.queries import Context, SearchRequest, SearchResult
 from personavlm.platform.agent.fitting import shorter_context, shorter_result
-from personavlm.platform.agent.grammar import Answer, Retrieve
+from personavlm.platform.agent.grammar import Answer, Retrieve, Step
 from personavlm.platform.agent.prompting import first_segments, memory_segment
 from personavlm.platform.agent.stream import Delta, StepStream
 from personavlm.platform.agent.trajectory import Trajectory
@@ -33,7 +33,9 @@ class AgentSettings:
     """``max_retrievals`` per message, then the answer is forced; ``k_*`` are the most hits of each kind.
 
     ``max_images`` is for the first prompt and for each retrieval, and ``max_images_in_all`` for all of them.
-    ``logprobs`` asks a token engine to keep them in the conversation, for who learns from it.
+    ``logprobs`` asks a token engine to keep them in the conversation, for who learns from it. With ``seed``
+    the n-th step of an episode samples with ``seed + n``. ``search_first`` looks the message up where the
+    engine answers without having searched, and lets it answer again.
     """
 
     max_retrievals: int = 3
@@ -47,6 +49,8 @@ class AgentSettings:
     k_visual: int = 2
     k_turns: int = 4
     logprobs: bool = False
+    seed: int | None = None
+    search_first: bool = False
 
 
 class Agent:
@@ -75,7 +79,9 @@ class Agent:
                 async for delta in deltas:
                     yield delta
             step = trajectory.steps[-1]
-            if isinstance(step.action, Answer) and step.action.text:
+            if self._must_search_first(trajectory, step):
+                yield await self._retrieve(trajectory, Retrieve(message.text))
+            elif isinstance(step.action, Answer) and step.action.text:
                 trajectory.answer = step.action.text
                 yield trajectory.trace(StepTrace("answer", step.thinking))
             elif trajectory.forced:
@@ -88,6 +94,10 @@ class Agent:
                 self._force_answer(trajectory)
                 yield trajectory.trace(StepTrace("answer", step.thinking))
         yield trajectory.outcome()
+
+    def _must_search_first(self, trajectory: Trajectory, step: Step) -> bool:
+        unsearched = trajectory.retrievals_left == self.settings.max_retrievals > 0
+        return self.settings.search_first and unsearched and isinstance(step.action, Answer)
 
     async def _begin(self, message: Message) -> Trajectory:
         """Read the context and write the first prompt."""
@@ -130,6 +140,7 @@ class Agent:
             self.settings.temperature,
             STOP,
             logprobs=self.settings.logprobs,
+            seed=None if self.settings.seed is None else self.settings.seed + len(trajectory.steps),
             reserve=reserve,
         )
         text, trajectory.engine_ms = "", 0.0

@@ -8,7 +8,8 @@ ids banned, as the learner computes them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 from personavlm.platform.engine_config import TransformersEngineConfig
 from personavlm.platform.engines.base import Chunk, Conversation, Sampling
@@ -85,6 +86,15 @@ class TransformersEngine:
         async with self._busy:
             await asyncio.to_thread(self._model.load, checkpoint.path)
             self._version = version or checkpoint.version()
+
+    async def load_weights(self, weights: Mapping[str, Any], version: str) -> None:
+        """Answer with other weights from the next batch on: CPU tensors by their names in a checkpoint.
+
+        Raises `CheckpointError`, with the old weights in place, where a name or a shape is another.
+        """
+        async with self._busy:
+            await asyncio.to_thread(self._model.take, weights)
+            self._version = version
 
     async def check_health(self) -> None:
         """This engine lives as long as its process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from transformers.generation import (
 )
 
 from personavlm.platform.engine_config import TransformersEngineConfig
-from personavlm.platform.engines.checkpoint import Checkpoint
+from personavlm.platform.engines.checkpoint import Checkpoint, name_in_model
 from personavlm.platform.engines.pixels import image_tokens
 from personavlm.platform.errors import CheckpointError
 
@@ -48,6 +49,22 @@ class LoadedModel:
             self._model.load_state_dict(other.state_dict())
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{path} cannot be loaded: {error}") from error
+
+    @torch.no_grad()
+    def take(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the weights by tensors named as in a checkpoint. Raises `CheckpointError`."""
+        own = {name_in_model(name): value for name, value in self._model.state_dict().items()}
+        if self._checkpoint.config.tie_word_embeddings:
+            own.pop("lm_head.weight", None)
+        new = {name_in_model(name): value for name, value in weights.items()}
+        differing = [
+            name for name in own.keys() | new.keys()
+            if name not in own or name not in new or own[name].shape != new[name].shape
+        ]  # fmt: skip
+        if differing:
+            raise CheckpointError(f"the new weights do not fit: {', '.join(sorted(differing)[:5])}")
+        for name, value in own.items():
+            value.copy_(new[name])
 
     @torch.inference_mode()
     def generate(self, batch: list[Request]) -> None:
