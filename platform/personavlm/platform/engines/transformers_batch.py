@@ -18,12 +18,15 @@ from transformers.generation import (
 )
 
 from personavlm.platform.engine_config import TransformersEngineConfig
-from personavlm.platform.engines.checkpoint import Checkpoint, name_in_model
+from personavlm.platform.engines.checkpoint import Checkpoint
 from personavlm.platform.engines.pixels import image_tokens
 from personavlm.platform.errors import CheckpointError
 
 if TYPE_CHECKING:
     from personavlm.platform.engines.transformers import Request
+
+
+NOISE_AT_ONCE = 8192  # numbers for each request
 
 
 class LoadedModel:
@@ -53,10 +56,12 @@ class LoadedModel:
     @torch.no_grad()
     def take(self, weights: Mapping[str, Tensor]) -> None:
         """Replace the weights by tensors named as in a checkpoint. Raises `CheckpointError`."""
-        own = {name_in_model(name): value for name, value in self._model.state_dict().items()}
+        own = {_checkpoint_name(name): value for name, value in self._model.state_dict().items()}
         if self._checkpoint.config.tie_word_embeddings:
             own.pop("lm_head.weight", None)
-        new = {name_in_model(name): value for name, value in weights.items()}
+        new = {_checkpoint_name(name): value for name, value in weights.items()}
+        if self._checkpoint.config.tie_word_embeddings:
+            new.pop("lm_head.weight", None)  # some write the embeddings twice
         differing = [
             name for name in own.keys() | new.keys()
             if name not in own or name not in new or own[name].shape != new[name].shape
@@ -113,19 +118,15 @@ class _Draw(LogitsProcessor):
 
     def __init__(self, batch: list[Request], banned: tuple[int, ...], device: torch.device) -> None:
         self._banned = torch.tensor(banned, device=device)
-        self._temperatures = [request.sampling.temperature for request in batch]
-        self._noise = [_generator(request.sampling.seed, device) for request in batch]
+        temperatures = [request.sampling.temperature or 1.0 for request in batch]
+        self._divisors = torch.tensor(temperatures, device=device)[:, None]
+        self._noise = _Noise(batch, device)
         self.logprobs = torch.empty(0)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         scores = scores.index_fill(1, self._banned, -torch.inf)
-        divisors = torch.tensor([[t or 1.0] for t in self._temperatures], device=scores.device)
-        self.logprobs = torch.log_softmax(scores / divisors, dim=-1)
-        drawn = [
-            row + _gumbel(row, noise) if temperature > 0 else row
-            for row, temperature, noise in zip(self.logprobs, self._temperatures, self._noise, strict=True)
-        ]
-        return torch.stack(drawn)
+        self.logprobs = torch.log_softmax(scores / self._divisors.to(scores.dtype), dim=-1)
+        return self.logprobs + self._noise.next(self.logprobs)
 
 
 class _Deliver(StoppingCriteria):
@@ -143,12 +144,40 @@ class _Deliver(StoppingCriteria):
         return torch.tensor([request.done for request in self._batch], device=input_ids.device)
 
 
+def _checkpoint_name(name: str) -> str:
+    """A weight's name as checkpoints have it, from that or from the model's own."""
+    return name.replace("model.language_model.", "model.").replace("model.visual.", "visual.")
+
+
+class _Noise:
+    """Gumbel noise for each request from its own seed, so that what it samples does not depend on the others
+    in its batch. Drawn for several steps at once: a call for each request and step would take longer than a
+    small model does."""
+
+    def __init__(self, batch: list[Request], device: torch.device) -> None:
+        self._hot = torch.tensor([request.sampling.temperature > 0 for request in batch], device=device)
+        self._sources = [_generator(request.sampling.seed, device) for request in batch]
+        self._drawn: Tensor | None = None
+        self._used = 0
+
+    def next(self, like: Tensor) -> Tensor:
+        """The noise of the next step, of the shape of ``like``; 0 for requests that are greedy."""
+        if not self._hot.any():
+            return torch.zeros_like(like)
+        if self._drawn is None or self._used == len(self._drawn[0]):
+            steps = max(1, NOISE_AT_ONCE // like.shape[1])
+            drawn = [_gumbel((steps, like.shape[1]), source, like.dtype) for source in self._sources]
+            self._drawn, self._used = torch.stack(drawn) * self._hot[:, None, None], 0
+        self._used += 1
+        return self._drawn[:, self._used - 1]
+
+
 def _generator(seed: int | None, device: torch.device) -> torch.Generator:
     generator = torch.Generator(device)
     generator.seed() if seed is None else generator.manual_seed(seed)
     return generator
 
 
-def _gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
-    uniform = torch.rand(like.shape, generator=generator, device=like.device, dtype=torch.float64)
-    return -torch.log(-torch.log(uniform.clamp_min(1e-300))).to(like.dtype)
+def _gumbel(shape: tuple[int, int], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    uniform = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
+    return (-torch.log(-torch.log(uniform.clamp_min(1e-300)))).to(dtype)
