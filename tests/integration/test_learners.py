@@ -88,6 +88,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return Checkpoint.open(str(write_checkpoint(tmp_path_factory.mktemp("tiny"))))
 
 
+@pytest.mark.timeout(900)
 def test_a_killed_learner_continues_and_nothing_is_different(
     cluster: None, tiny: Checkpoint, tmp_path: Path
 ) -> None:
@@ -156,6 +157,7 @@ def sft(tiny: Checkpoint, data: Path, output: Path, **changes: object) -> dict[s
     return {**base, "data": str(data), "output": str(output), "batch_size": 4, "epochs": 2.0, **changes}
 
 
+@pytest.mark.timeout(900)
 def test_sft_killed_and_started_again_ends_where_a_whole_run_does(
     cluster: None, tiny: Checkpoint, tmp_path: Path
 ) -> None:
