@@ -17,8 +17,10 @@ demo: $(INSTALLED)
 serve: $(INSTALLED)
 	$(BIN)/personavlm serve $(if $(CONFIG),--config $(CONFIG))
 
+# Unit tests side by side; what starts clusters, one after the other.
 test: $(INSTALLED_DEV) browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit $(ARGS)
+	$(BIN)/python -m pytest tests/integration $(ARGS)
 
 # What needs PyTorch: vLLM's CPU build with a tiny model, CLIP and its like, in an environment of their own.
 # Warnings of those libraries are not ours to repair, sockets that vLLM leaves open at the end among them.
