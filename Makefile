@@ -9,7 +9,7 @@ BIN_VLLM := .venv-vllm/bin
 PIP_VLLM := $(BIN_VLLM)/python -m pip install --quiet --disable-pip-version-check --no-deps
 INSTALLED_VLLM := .venv-vllm/.ready
 
-.PHONY: demo serve test test-vllm check k8s-check format lock browser clean
+.PHONY: demo train-demo serve test test-vllm check k8s-check format lock browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/personavlm demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
@@ -26,6 +26,16 @@ test: $(INSTALLED_DEV) browser
 # Warnings of those libraries are not ours to repair, sockets that vLLM leaves open at the end among them.
 test-vllm: $(INSTALLED_VLLM)
 	$(BIN_VLLM)/python -m pytest -W default -m "vllm or train" tests/vllm tests/unit/platform tests/unit/deployments tests/unit/jobs tests/integration $(ARGS)
+
+# From nothing through SFT and GRPO to an evaluation of both, in train-demo/; two cores are enough.
+DEMO := train-demo
+train-demo: $(INSTALLED_VLLM)
+	rm -rf $(DEMO)
+	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.gym output=$(DEMO) demonstrations=4800 sft_steps=600
+	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.sft $(DEMO)/sft.yaml
+	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.grpo $(DEMO)/grpo.yaml
+	for stage in sft grpo; do OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.evaluate \
+		$(DEMO)/evaluate.yaml engine.model=$$(ls -d $(DEMO)/$$stage/checkpoints/step-* | tail -n 1) || exit 1; done
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

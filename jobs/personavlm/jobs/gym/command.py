@@ -63,5 +63,6 @@ def shown(folder: GymFolder) -> str:
     return (
         f"{at} is ready:\n"
         f"  python -m personavlm.jobs.sft {at / 'sft.yaml'}\n"
+        f"  python -m personavlm.jobs.grpo {at / 'grpo.yaml'}\n"
         f"  python -m personavlm.jobs.evaluate {at / 'evaluate.yaml'} engine.model=CHECKPOINT"
     )

@@ -47,7 +47,9 @@ class GymConfig(Section):
     demonstrations: int = Field(8000, ge=1)
     """Lessons for SFT."""
     sft_steps: int = Field(1000, ge=1)
-    rewarded: int = Field(960, ge=1)
+    rewarded: int = Field(960, ge=16)
     """Questions for GRPO, 16 a step."""
+    grpo_rate: float = Field(1e-3, gt=0)
+    """Learning rate of GRPO; 0.0005 where letters are to stay bound to their options."""
     asked: int = Field(500, ge=1)
     """Questions of the evaluation, about users that no training sees."""

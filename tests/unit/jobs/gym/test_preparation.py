@@ -10,6 +10,7 @@ import yaml
 pytest.importorskip("torch", reason="needs the extra `train`")
 
 from personavlm.jobs.evaluate.config import EvaluateConfig
+from personavlm.jobs.grpo.config import GrpoConfig
 from personavlm.jobs.gym.command import prepare, shown
 from personavlm.jobs.gym.config import GymConfig
 from personavlm.jobs.gym.preparation import GymFolder
@@ -32,7 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> GymFolder:
 def test_the_jobs_that_follow_take_its_settings(folder: GymFolder) -> None:
     sft = SftConfig.model_validate(yaml.safe_load((folder.path / "sft.yaml").read_text()))
     evaluate = EvaluateConfig.model_validate(yaml.safe_load((folder.path / "evaluate.yaml").read_text()))
+    grpo = GrpoConfig.model_validate(yaml.safe_load((folder.path / "grpo.yaml").read_text()))
     assert len(ExampleFiles.open(sft.data)) == 256
+    assert Path(grpo.learner.policy.model).parent == sft.output / "checkpoints"
     assert len(GymTask(evaluate.questions)) == 24
     assert len(GymTask(folder.questions("grpo"))) == 16
     assert str(folder.path / "sft.yaml") in shown(folder)
