@@ -80,6 +80,18 @@ def test_a_killed_rollout_worker_is_replaced_and_its_groups_are_rolled_out_again
     ray.kill(feed)
 
 
+def test_nothing_is_rolled_out_before_the_first_weights(gym: GymFolder, tmp_path: Path) -> None:
+    config = gym_run(gym, tmp_path / "run", rollouts={"max_restarts": 0})
+    config.images.mkdir(parents=True)
+    feed = ray.remote(GrpoFeed).options(num_cpus=0, max_concurrency=8).remote(config)
+    ray.get(feed.start.remote(), timeout=WAIT_S)
+    with pytest.raises(ray.exceptions.GetTimeoutError):
+        ray.get(feed.batch.remote(0), timeout=2)
+    ray.get(feed.trained.remote(0, version_of(0), {}, [weights_of(gym)]), timeout=WAIT_S)
+    assert len(ray.get(feed.batch.remote(0), timeout=WAIT_S)) == 6
+    ray.kill(feed)
+
+
 def test_a_run_that_does_not_fit_says_so_before_anything_starts(gym: GymFolder, tmp_path: Path) -> None:
     config = gym_run(gym, tmp_path / "run", rollouts={"cpus_per_worker": 64})
     with pytest.raises(CommandError, match="needs 64 CPU on one node"):
