@@ -12,6 +12,8 @@ from k8s.check.pods import Pod, pods
 from k8s.check.schemas import Manifest
 from personavlm.deployments.manifests import IMPORT_PATH, ManifestError, render
 from personavlm.deployments.preflight import Part, Resources, lacking, parts, policy_part
+from personavlm.jobs.grpo.config import GrpoConfig
+from personavlm.jobs.grpo.planner import needs
 from personavlm.jobs.sft.config import SftConfig
 from personavlm.platform.config import Config, ConfigError
 
@@ -51,12 +53,19 @@ def training(manifests: Sequence[Manifest]) -> Iterator[str]:
     jobs = [manifest for manifest in manifests if manifest["kind"] == "RayJob"]
     texts = [each["data"]["job.yaml"] for each in manifests if "job.yaml" in each.get("data", {})]
     for manifest, text in zip(jobs, texts, strict=True):
-        config = SftConfig.model_validate(yaml.safe_load(text))
-        strategy = config.strategy
-        learners = Part("learners", strategy.workers, {"GPU": 1, "CPU": strategy.cpus_per_worker})
         nodes = _nodes([pod for pod in pods([manifest]) if pod.group], "minReplicas")
-        if lacking([learners], nodes):
-            yield f"{manifest['metadata']['name']}: the pods have no room for {strategy.workers} learners"
+        if missing := lacking(_processes(manifest["spec"]["entrypoint"], yaml.safe_load(text)), nodes):
+            yield f"{manifest['metadata']['name']}: the pods have no room for {', '.join(missing)}"
+
+
+def _processes(entrypoint: str, settings: Any) -> list[Part]:  # noqa: ANN401 - YAML
+    """What a job's settings start, by the job that reads them."""
+    if "personavlm.jobs.grpo" in entrypoint:
+        asked = needs(GrpoConfig.model_validate(settings))
+        return [Part(f"{need.count} of {need.what}", need.count, need.resources) for need in asked]
+    strategy = SftConfig.model_validate(settings).strategy
+    resources = {"GPU": 1, "CPU": strategy.cpus_per_worker}
+    return [Part(f"{strategy.workers} of learner", strategy.workers, resources)]
 
 
 def _room(config: Config, found: list[Pod]) -> Iterator[str]:

@@ -129,9 +129,17 @@ def test_a_rendering_that_is_not_of_its_configuration(tmp_path: Path) -> None:
     assert "write it anew: personavlm k8s render" in next(service.drifted(tmp_path))
 
 
-def test_learners_have_gpus() -> None:
-    manifests = [dict(each) for each in build(ROOT / "overlays" / "train" / "sft")]
+@pytest.mark.parametrize(
+    ("job", "before", "after", "what"),
+    [
+        ("sft", "workers: 8", "workers: 9", "9 of learner"),
+        ("grpo", "{kind: fsdp2, workers: 8", "{kind: fsdp2, workers: 17", "17 of learner"),
+        ("grpo", "gpus_per_worker: 1", "gpus_per_worker: 2", "8 of rollout worker"),
+    ],
+)
+def test_training_has_gpus(job: str, before: str, after: str, what: str) -> None:
+    manifests = [dict(each) for each in build(ROOT / "overlays" / "train" / job)]
     assert not list(service.training(manifests))
     settings = kind(manifests, "ConfigMap")["data"]
-    settings["job.yaml"] = settings["job.yaml"].replace("workers: 8", "workers: 9")
-    assert "no room for 9 learners" in next(service.training(manifests))
+    settings["job.yaml"] = settings["job.yaml"].replace(before, after)
+    assert what in next(service.training(manifests))
