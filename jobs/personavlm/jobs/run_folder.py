@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,7 +13,7 @@ from personavlm.platform.errors import CommandError
 
 SETTINGS = "config.yaml"
 MAY_CHANGE = ("strategy", "checkpoints")
-"""Sections that say how work is done, not what comes out; a run may go on with others."""
+"""Sections, at any depth, that say how work is done, not what comes out; a run may go on with others."""
 
 
 def claim(output: Path, config: Section) -> None:
@@ -27,12 +29,23 @@ def claim(output: Path, config: Section) -> None:
             raise CommandError(f"output: {output} holds something that is no run; name an empty folder")
         output.mkdir(parents=True, exist_ok=True)
     else:
-        before = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        names = sorted({*before, *settings} - {*MAY_CHANGE})
-        other = [name for name in names if before.get(name) != settings.get(name)]
+        before = dict(_named(yaml.safe_load(file.read_text(encoding="utf-8")) or {}))
+        now = dict(_named(settings))
+        other = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
         if other:
             raise CommandError(
                 f"output: {output} is a run with other settings ({', '.join(other)}); name another folder, "
                 f"or start with the settings in {file} to continue that run"
             )
     file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+def _named(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value by its dotted name, those that may change left out."""
+    for key, value in settings.items():
+        if key in MAY_CHANGE:
+            continue
+        if isinstance(value, dict):
+            yield from _named(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import yaml
 from rich.console import Console
 
 from personavlm.jobs.curves import Panel, draw_curves
@@ -20,6 +19,7 @@ from personavlm.jobs.grpo.progress import ProgressLine
 from personavlm.jobs.grpo.workers import reason_of
 from personavlm.jobs.learning.feed import GrpoRun
 from personavlm.jobs.learning.saved import SavedCheckpoints
+from personavlm.jobs.run_folder import claim
 from personavlm.platform.errors import CommandError
 
 NAME = "grpo"
@@ -31,7 +31,8 @@ MISMATCH = ("mismatch_kl", "mismatch_logprob", "kl")
 
 def run(config: GrpoConfig, console: Console) -> Path:
     """Train as configured; the folder of the newest checkpoint. Raises `CommandError`."""
-    claim_output(config)
+    claim(config.output, config)
+    config.images.mkdir(exist_ok=True)
     own = not ray.is_initialized()
     if own:
         # Without an address Ray would join whatever other cluster runs on this machine.
@@ -89,25 +90,6 @@ def _fit(feed: Any, config: GrpoConfig, console: Console) -> None:  # noqa: ANN4
     given = GrpoRun(config.learner, feed, config.output, config.images, config.updates)
     with ProgressLine(console, config.updates, ask):
         fit(train_loop, given, config.learner, config.output, NAME)
-
-
-def claim_output(config: GrpoConfig) -> None:
-    """Keep the configuration with the run. Raises `CommandError` for a folder of another run."""
-    file = config.output / "config.yaml"
-    values = config.model_dump(mode="json")
-    if file.exists():
-        before = yaml.safe_load(file.read_text(encoding="utf-8"))
-        differing = sorted(key for key in values.keys() | before.keys() if values.get(key) != before.get(key))
-        if differing:
-            raise CommandError(
-                f"output: {config.output} has a run with other settings ({', '.join(differing)}); give them "
-                "as they were to continue it, or another folder"
-            )
-        return
-    if config.output.exists() and any(config.output.iterdir()):
-        raise CommandError(f"output: {config.output} is not empty and holds no run; give another folder")
-    config.images.mkdir(parents=True)
-    file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def draw(output: Path) -> None:
