@@ -34,8 +34,11 @@ train-demo: $(INSTALLED_VLLM)
 	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.gym output=$(DEMO) demonstrations=4800 sft_steps=600
 	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.sft $(DEMO)/sft.yaml
 	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.grpo $(DEMO)/grpo.yaml
-	for stage in sft grpo; do OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.evaluate \
-		$(DEMO)/evaluate.yaml engine.model=$$(ls -d $(DEMO)/$$stage/checkpoints/step-* | tail -n 1) || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.evaluate $(DEMO)/evaluate.yaml \
+		engine.model=$$(ls -d $(DEMO)/sft/checkpoints/step-* | tail -n 1) report=$(DEMO)/after-sft.json
+	OMP_NUM_THREADS=1 $(BIN_VLLM)/python -m personavlm.jobs.evaluate $(DEMO)/evaluate.yaml \
+		engine.model=$$(ls -d $(DEMO)/grpo/checkpoints/step-* | tail -n 1) report=$(DEMO)/after-grpo.json \
+		before=$(DEMO)/after-sft.json
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from personavlm.jobs.evaluate.config import EvaluateConfig
@@ -30,14 +32,24 @@ def run(config: EvaluateConfig) -> Report:
     questions = [task.question(number) for number in range(config.limit or len(task))]
     if not config.memory.is_dir():
         raise CommandError(f"memory: {config.memory} is no folder with a store; the questions need theirs")
+    before = _earlier(config.before) if config.before else None
     with gym_store(config.memory) as store:
         report = asyncio.run(_report(config, questions, store))
     console = Console()
     for table in report.tables():
         console.print(table)
+    if before:
+        console.print(report.compared(before))
     if config.report:
         config.report.write_text(report.model_dump_json(indent=1), encoding="utf-8")
     return report
+
+
+def _earlier(path: Path) -> Report:
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CommandError(f"before: {path} is no report of an evaluation: {error}") from error
 
 
 async def _report(config: EvaluateConfig, questions: Sequence[Question], store: MemoryStore) -> Report:

@@ -29,3 +29,5 @@ class EvaluateConfig(Section):
     """Answers under way at once."""
     report: Path | None = None
     """Where to write the figures as JSON."""
+    before: Path | None = None
+    """A report to compare with, of the same questions."""

@@ -72,6 +72,20 @@ class Report(BaseModel):
             means.add_row(condition.name, *_cells(condition.all))
         return [means, self._groups()]
 
+    def compared(self, before: Report) -> Table:
+        """Reward, format and searches of another report's conditions beside these."""
+        table = Table("condition", "reward", "", "gain", "format", "", "retrievals", "")
+        table.title = f"{before.model} ({before.version}), then {self.model} ({self.version})"
+        earlier = {condition.name: condition.all for condition in before.conditions}
+        for condition in self.conditions:
+            if (old := earlier.get(condition.name)) is None:
+                continue
+            new = condition.all
+            cells = [old.reward, new.reward, old.form, new.form, old.retrievals, new.retrievals]
+            shown = [f"{value:.2f}" for value in cells]
+            table.add_row(condition.name, *shown[:2], f"{new.reward - old.reward:+.2f}", *shown[2:])
+        return table
+
     def _groups(self) -> Table:
         first = self.conditions[0]
         names = [condition.name for condition in self.conditions]

@@ -35,7 +35,13 @@ def test_an_engine_is_evaluated_from_files(tmp_path: Path, capsys: pytest.Captur
     assert Report.model_validate_json((tmp_path / "report.json").read_text()) == report
     assert report.model == "rules" and report.condition("greedy").all.questions == 3
     printed = capsys.readouterr().out
-    assert "retriever off" in printed and "time ignored" in printed
+    assert "retriever off" in printed and "time ignored" in printed and "gain" not in printed
+    compared = run(config.model_copy(update={"before": tmp_path / "report.json", "limit": 2}))
+    assert compared.compared(report).row_count == len(report.conditions)
+    assert "gain" in capsys.readouterr().out
+    (tmp_path / "cut.json").write_text((tmp_path / "report.json").read_text()[:50])
+    with pytest.raises(CommandError, match=r"before: .*cut\.json is no report"):
+        run(config.model_copy(update={"before": tmp_path / "cut.json"}))
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
