@@ -199,35 +199,23 @@ def test_a_tenant_has_as_many_messages_at_a_time_as_it_may(served: Service, slow
     answered(post(served, "ben", "Hello.", key=served.plain_key))
 
 
-def test_a_client_that_leaves_its_stream_stops_the_engine_and_counts_no_longer(
-    served: Service, slow: SlowModel
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_stops_the_engine_and_counts_no_longer(
+    served: Service, slow: SlowModel, stream: bool
 ) -> None:
-    words = body("gone", "Wait for me.", stream=True)
-    with (
-        served.http(served.plain_key) as client,
-        client.stream("POST", "/v1/chat/completions", json=words) as reply,
-    ):
-        assert next(reply.iter_lines())
-    slow.wait_for(abandoned=1)
+    headers = {"Authorization": f"Bearer {served.plain_key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=PATIENCE_S) as client:
+        words = body("gone", "Wait for me.", stream=stream)
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=words))
+        await asyncio.to_thread(slow.wait_for, begun=1)
+        asking.cancel()
+    await asyncio.to_thread(slow.wait_for, abandoned=1)
     for _ in range(100):
         if post(served, "ben", "Hello.", key=served.plain_key).status_code == 200:
             break
     else:
         raise AssertionError("the message still counts")
     assert turns(served, "gone", served.plain_key) == []
-
-
-async def test_a_client_that_leaves_while_it_waits_for_the_whole_reply_stops_the_engine(
-    served: Service, slow: SlowModel
-) -> None:
-    headers = {"Authorization": f"Bearer {served.plain_key}"}
-    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=PATIENCE_S) as client:
-        words = body("impatient", "Wait for me.")
-        asking = asyncio.create_task(client.post("/v1/chat/completions", json=words))
-        await asyncio.to_thread(slow.wait_for, begun=1)
-        asking.cancel()
-    await asyncio.to_thread(slow.wait_for, abandoned=1)
-    assert turns(served, "impatient", served.plain_key) == []
 
 
 def test_a_tenant_that_has_used_up_its_tokens_waits(served: Service) -> None:
