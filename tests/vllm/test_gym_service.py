@@ -13,7 +13,6 @@ import pytest
 from personavlm.deployments.keys import create_key
 from personavlm.deployments.store_root import shard_name
 from personavlm.jobs.evaluate.evaluation import Evaluation
-from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.gym.checkpoint import write_checkpoint
 from personavlm.jobs.gym.demonstrations import demonstrations
 from personavlm.jobs.gym.judge import verdict
@@ -23,6 +22,7 @@ from personavlm.jobs.gym.preparation import gym_store
 from personavlm.jobs.gym.teacher import Noise
 from personavlm.jobs.gym.worlds import TENANT, Asked, write_world
 from personavlm.jobs.images import ImageFolder
+from personavlm.jobs.rewards.reward import Parts
 from personavlm.memory_store import MemoryStore
 from personavlm.platform.agent.loop import AgentSettings
 from personavlm.platform.agent.types import Outcome
@@ -124,6 +124,6 @@ def test_the_served_policy_answers_as_in_evaluation(served: Served) -> None:
         searches += sum(step["action"] == "retrieve" for step in steps)
     # So its reward is the same; and it is one of a policy that looks things up and keeps to the grammar.
     pairs = zip(served.asked, served.outcomes, strict=True)
-    scores = [Score.of(verdict(asked.public, outcome), outcome) for asked, outcome in pairs]
+    scores = [Parts.of(asked.public, outcome, verdict(asked.public, outcome)) for asked, outcome in pairs]
     assert searches == sum(score.retrievals for score in scores) >= QUESTIONS / 3
-    assert sum(score.reward for score in scores) / QUESTIONS >= 0.5
+    assert sum(score.reward() for score in scores) / QUESTIONS >= 0.5

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import save_file
 
 from personavlm.jobs.evaluate.evaluation import SAMPLED, Evaluation
-from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.images import ImageFolder
 from personavlm.jobs.learning.checkpointing import save
 from personavlm.jobs.learning.grpo_step import GrpoStep
@@ -21,6 +20,7 @@ from personavlm.jobs.learning.learner import Learner
 from personavlm.jobs.learning.saved import SavedCheckpoints, copy_around_weights
 from personavlm.jobs.learning.strategies import World
 from personavlm.jobs.learning.supervised import supervised_step
+from personavlm.jobs.rewards.reward import Parts
 from personavlm.jobs.rollouts.tasks import Question
 from personavlm.jobs.trajectories import Example, Trajectory, Weighted
 from personavlm.platform.engine_config import TransformersEngineConfig
@@ -88,7 +88,7 @@ class Reinforcement:
         for step in range(self._recipe.iterations):
             batch = questions[step * size : (step + 1) * size]
             groups = await asyncio.gather(*(self._group(one) for one in batch))
-            rewards = [score.reward for group in groups for score, _ in group]
+            rewards = [score.reward() for group in groups for score, _ in group]
             self._step([row for group in groups for row in _weighted(group)])
             watch("GRPO", step, statistics.fmean(rewards))
             await self._engine.update_weights(str(self._handed_over()), f"step-{step + 1}")
@@ -103,11 +103,11 @@ class Reinforcement:
         save_file(self._learner.weights(), folder / "model.safetensors", metadata={"format": "pt"})
         return folder
 
-    async def _group(self, question: Question) -> list[tuple[Score, Trajectory]]:
+    async def _group(self, question: Question) -> list[tuple[Parts, Trajectory]]:
         tasks = (self._rollout(question) for _ in range(self._recipe.group))
         return await asyncio.gather(*tasks)
 
-    async def _rollout(self, question: Question) -> tuple[Score, Trajectory]:
+    async def _rollout(self, question: Question) -> tuple[Parts, Trajectory]:
         outcome = await self._rollouts.answer(self._engine, question, SAMPLED)
         for image in outcome.conversation.images:
             memory = self._rollouts.memory(question.message.now)
@@ -115,9 +115,9 @@ class Reinforcement:
         return self._rollouts.score(question, outcome), Trajectory.of(outcome.conversation)
 
 
-def _weighted(group: Sequence[tuple[Score, Trajectory]]) -> list[Weighted]:
+def _weighted(group: Sequence[tuple[Parts, Trajectory]]) -> list[Weighted]:
     """Rewards as advantages within the group; nothing to learn where all are alike."""
-    rewards = [score.reward for score, _ in group]
+    rewards = [score.reward() for score, _ in group]
     mean, deviation = statistics.fmean(rewards), statistics.stdev(rewards)
     if deviation == 0:
         return []

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from personavlm.jobs.evaluate.ablations import AnyTime, NothingFound
 from personavlm.jobs.evaluate.report import Condition, Figures, Report
-from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.rewards.base import Verdict
+from personavlm.jobs.rewards.reward import Parts
 from personavlm.jobs.rollouts.tasks import Question
 from personavlm.platform.agent.loop import Agent, AgentSettings
 from personavlm.platform.agent.types import Memory, Outcome
@@ -61,7 +61,7 @@ class Evaluation:
         """Every question in one manner."""
         free = asyncio.Semaphore(self.concurrency)
 
-        async def scored(question: Question) -> Score:
+        async def scored(question: Question) -> Parts:
             async with free:
                 return self.score(question, await self.answer(engine, question, manner))
 
@@ -69,9 +69,9 @@ class Evaluation:
             tasks = [group.create_task(scored(question)) for question in self.questions]
         return _condition(manner.name, self.questions, [task.result() for task in tasks])
 
-    def score(self, question: Question, outcome: Outcome) -> Score:
+    def score(self, question: Question, outcome: Outcome) -> Parts:
         """What an answer is worth."""
-        return Score.of(self.verdict(question, outcome), outcome)
+        return Parts.of(question, outcome, self.verdict(question, outcome))
 
     async def answer(self, engine: Engine, question: Question, manner: Manner = GREEDY) -> Outcome:
         """One answer."""
@@ -86,8 +86,8 @@ class Evaluation:
         return outcome
 
 
-def _condition(name: str, questions: Sequence[Question], scores: Sequence[Score]) -> Condition:
-    kinds, forms = defaultdict[str, list[Score]](list), defaultdict[str, list[Score]](list)
+def _condition(name: str, questions: Sequence[Question], scores: Sequence[Parts]) -> Condition:
+    kinds, forms = defaultdict[str, list[Parts]](list), defaultdict[str, list[Parts]](list)
     for question, score in zip(questions, scores, strict=True):
         kinds[question.kind].append(score)
         forms[f"{len(question.options)} options" if question.options else "open"].append(score)

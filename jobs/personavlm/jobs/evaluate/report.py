@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
-from personavlm.jobs.evaluate.score import Score
+from personavlm.jobs.rewards.reward import Parts
 
 
 class Figures(BaseModel):
@@ -25,7 +25,7 @@ class Figures(BaseModel):
     retrievals: float
 
     @classmethod
-    def of(cls, scores: Iterable[Score]) -> Self:
+    def of(cls, scores: Iterable[Parts]) -> Self:
         """The means. ValueError without scores."""
         scores = list(scores)
         if not scores:
@@ -33,7 +33,7 @@ class Figures(BaseModel):
         n = len(scores)
         return cls(
             questions=n,
-            reward=sum(score.reward for score in scores) / n,
+            reward=sum(score.reward() for score in scores) / n,
             accuracy=sum(score.accuracy * score.consistency for score in scores) / n,
             right=sum(score.accuracy for score in scores) / n,
             form=sum(score.form for score in scores) / n,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 
-from personavlm.jobs.rewards.base import Episode, Verdict
+from personavlm.jobs.rewards.base import Verdict
 from personavlm.jobs.rewards.config import RewardConfig
+from personavlm.jobs.rollouts.tasks import Question
 from personavlm.platform.agent.loop import NO_ANSWER
 from personavlm.platform.agent.types import Outcome
 
+METHOD = RewardConfig()
 _THINK = r"\s*<think>[^<]*</think>\s*"
 _RETRIEVE = re.compile(rf"{_THINK}<retrieve>[^<]*</retrieve>\s*")
 _ANSWER = re.compile(rf"{_THINK}<answer>[^<]*</answer>\s*")
@@ -30,11 +32,10 @@ class Parts:
     answered: bool
 
     @classmethod
-    def of(cls, episode: Episode, verdict: Verdict) -> Parts:
-        """The parts of one episode."""
-        outcome = episode.outcome
+    def of(cls, question: Question, outcome: Outcome, verdict: Verdict) -> Parts:
+        """The parts of one answer: a judge's verdict, and what can be seen without one."""
         found = {memory for step in outcome.steps for memory in step.found}
-        needed = set(episode.question.evidence)
+        needed = set(question.evidence)
         return cls(
             verdict.accuracy,
             verdict.consistency,
@@ -44,7 +45,7 @@ class Parts:
             answered(outcome),
         )
 
-    def reward(self, config: RewardConfig) -> float:
+    def reward(self, config: RewardConfig = METHOD) -> float:
         """0 where nothing was answered; otherwise the weighted sum (`RewardConfig`)."""
         if not self.answered:
             return 0.0

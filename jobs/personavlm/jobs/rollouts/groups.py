@@ -129,7 +129,7 @@ class GroupRunner:
             verdict = await self._judge.judge(episode)
         except JudgeError as error:
             return _failed(record, f"judge: {error}")
-        parts = Parts.of(episode, verdict)
+        parts = Parts.of(episode.question, episode.outcome, verdict)
         reward = parts.reward(self._rewards)
         return Rollout(
             record.model_copy(update={"parts": parts.figures(), "reward": reward}),

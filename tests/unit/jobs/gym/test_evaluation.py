@@ -10,12 +10,12 @@ import pytest
 from personavlm.jobs.evaluate.ablations import AnyTime, NothingFound
 from personavlm.jobs.evaluate.evaluation import GREEDY, RETRIEVER_OFF, SAMPLED, Evaluation
 from personavlm.jobs.evaluate.report import Figures
-from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.gym.judge import verdict
 from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.personas import ASKED_AT
 from personavlm.jobs.gym.teacher import search_body
 from personavlm.jobs.gym.worlds import TEXT_WORLD, Asked, write_world
+from personavlm.jobs.rewards.reward import Parts
 from personavlm.memory_store import MemoryStore, SearchRequest, Window
 from personavlm.platform.engines.scripted import ScriptedEngine
 from personavlm.platform.prompts.render import PromptPack
@@ -61,7 +61,7 @@ async def test_a_time_that_is_ignored_brings_what_no_time_brings(store: MemorySt
 
 
 def test_figures_are_means() -> None:
-    figures = Figures.of([Score(1, 1, 1, 2), Score(1, 0, 0, 0)])
+    figures = Figures.of([Parts(1, 1, 1, 1.0, 2, True), Parts(1, 0, 0, 1.0, 0, True)])
     assert (figures.reward, figures.accuracy, figures.right) == (0.75, 0.5, 1.0)
     assert (figures.form, figures.retrievals, figures.questions) == (0.5, 1.0, 2)
     with pytest.raises(ValueError, match="no question"):

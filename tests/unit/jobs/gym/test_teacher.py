@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
-from personavlm.jobs.evaluate.score import Score
 from personavlm.jobs.gym.demonstrations import demonstrations, lesson
 from personavlm.jobs.gym.judge import verdict
 from personavlm.jobs.gym.questions import ALL_KINDS
 from personavlm.jobs.gym.teacher import Corruption, Noise, TeacherEngine
 from personavlm.jobs.gym.worlds import Asked, WorldConfig, write_world
 from personavlm.jobs.images import ImageFolder
+from personavlm.jobs.rewards.reward import Parts
 from personavlm.memory_store import MemoryStore
 from personavlm.platform.agent.loop import AgentSettings
 from personavlm.platform.agent.types import Outcome
@@ -24,8 +24,8 @@ from personavlm.platform.prompts.render import PromptPack
 EVERYTHING = WorldConfig(kinds=ALL_KINDS, choice_share=0.4, images=True, questions_each=40)
 
 
-def judged(asked: Asked, outcome: Outcome) -> Score:
-    return Score.of(verdict(asked.public, outcome), outcome)
+def judged(asked: Asked, outcome: Outcome) -> Parts:
+    return Parts.of(asked.public, outcome, verdict(asked.public, outcome))
 
 
 async def taught(
@@ -43,7 +43,7 @@ async def test_without_noise_the_teacher_gets_nearly_every_full_reward(
     store: MemoryStore, checkpoint: Checkpoint, prompts: PromptPack
 ) -> None:
     asked = write_world(store, "clean", 1, 160, EVERYTHING)
-    rewards = [judged(one, await taught(one, store, checkpoint, prompts)).reward for one in asked]
+    rewards = [judged(one, await taught(one, store, checkpoint, prompts)).reward() for one in asked]
     assert {one.question.kind for one in asked} == set(ALL_KINDS)
     assert rewards.count(1.5) >= 0.97 * len(rewards)  # a search brings few hits, and may miss now and then
 
@@ -54,7 +54,7 @@ async def test_noise_costs_reward(
 ) -> None:
     asked = [one for one in write_world(store, corruption, 2, 40) if one.evidence]
     scores = [judged(one, await taught(one, store, checkpoint, prompts, corruption)) for one in asked]
-    mean = sum(score.reward for score in scores) / len(scores)
+    mean = sum(score.reward() for score in scores) / len(scores)
     assert mean < 1.3
     if corruption == "skip":
         assert all(score.consistency == 0 and score.retrievals == 0 for score in scores)
@@ -67,7 +67,7 @@ async def test_the_judge_rejects_what_was_not_looked_up(
 ) -> None:
     asked = next(one for one in write_world(store, "judge", 3, 16) if one.evidence)
     outcome = await taught(asked, store, checkpoint, prompts)
-    assert judged(asked, outcome).reward == 1.5
+    assert judged(asked, outcome).reward() == 1.5
     blind = replace(outcome, steps=tuple(replace(step, found=()) for step in outcome.steps))
     score = judged(asked, blind)
     assert (score.accuracy, score.consistency) == (1.0, 0.0)

@@ -127,8 +127,12 @@ def test_an_option_is_named_by_its_letter(answer: str, right: int) -> None:
     assert names_option(answer, "(b)") == bool(right)
 
 
+def parts_of(told: Episode, verdict: Verdict) -> Parts:
+    return Parts.of(told.question, told.outcome, verdict)
+
+
 def test_a_reward_is_the_methods_with_further_terms_by_weight() -> None:
-    parts = Parts.of(episode(found=("m1",), evidence=("m1", "m2")), Verdict(1.0, 0.5))
+    parts = parts_of(episode(found=("m1",), evidence=("m1", "m2")), Verdict(1.0, 0.5))
     assert (parts.form, parts.evidence, parts.retrievals) == (1.0, 0.5, 1)
     assert parts.reward(RewardConfig()) == 1.0
     assert parts.reward(RewardConfig(evidence=0.2, retrieval_cost=0.05)) == pytest.approx(1.05)
@@ -136,4 +140,4 @@ def test_a_reward_is_the_methods_with_further_terms_by_weight() -> None:
 
 def test_what_was_not_answered_is_worth_nothing() -> None:
     for text in ("<think>so", "<think>so</think><answer>green", "green tea"):
-        assert Parts.of(episode(text), Verdict(1.0, 1.0)).reward(RewardConfig()) == 0.0
+        assert parts_of(episode(text), Verdict(1.0, 1.0)).reward(RewardConfig()) == 0.0
