@@ -9,7 +9,7 @@ BIN_VLLM := .venv-vllm/bin
 PIP_VLLM := $(BIN_VLLM)/python -m pip install --quiet --disable-pip-version-check --no-deps
 INSTALLED_VLLM := .venv-vllm/.ready
 
-.PHONY: demo train-demo serve test test-vllm check k8s-check format lock browser clean
+.PHONY: demo train-demo serve test test-cluster test-vllm check k8s-check format lock browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/personavlm demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
@@ -20,7 +20,11 @@ serve: $(INSTALLED)
 # Unit tests side by side; what starts clusters, one after the other.
 test: $(INSTALLED_DEV) browser
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit $(ARGS)
-	$(BIN)/python -m pytest tests/integration $(ARGS)
+	$(BIN)/python -m pytest -m "not cluster" tests/integration $(ARGS)
+
+# Several nodes on this machine: nodes of each kind lost under load, and the manifests' pods as they stand.
+test-cluster: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -m cluster tests/integration $(ARGS)
 
 # What needs PyTorch: vLLM's CPU build with a tiny model, CLIP and its like, in an environment of their own.
 # Warnings of those libraries are not ours to repair, sockets that vLLM leaves open at the end among them.

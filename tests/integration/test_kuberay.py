@@ -21,6 +21,7 @@ from personavlm.memory_store import UserKey
 from tests.integration.kuberay import ROOT, Cluster, Node, cluster
 from tests.integration.observed import until
 
+pytestmark = pytest.mark.cluster
 OVERLAY = ROOT / "k8s" / "overlays" / "dev"
 
 

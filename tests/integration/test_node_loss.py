@@ -13,6 +13,7 @@ import pytest
 from tests.integration.conftest import environment
 from tests.unit.memory_store.bucket_server import bucket_server
 
+pytestmark = pytest.mark.cluster
 RETRYABLE = {"500", "502", "503", "504", "ReadError", "ConnectError", "RemoteProtocolError", "ReadTimeout"}
 
 
