@@ -130,7 +130,7 @@ class Cluster:
             status: dict[str, Any] = httpx.get(place, timeout=60).json()["applications"]["personavlm"]
             if status["status"] in ("RUNNING", "DEPLOY_FAILED"):
                 return status
-            time.sleep(0.5)
+            time.sleep(0.5)  # between two looks: the dashboard tells nobody by itself
         raise TimeoutError(str(status))
 
 

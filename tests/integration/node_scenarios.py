@@ -83,7 +83,7 @@ class Talk:
         while any(self.imported[user] < wanted[user] for user in USERS):
             if time.monotonic() - began > PATIENCE_S:
                 raise TimeoutError(f"service did not return: {self.statuses}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks
         return time.monotonic() - began
 
     def end(self) -> None:

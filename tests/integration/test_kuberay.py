@@ -176,7 +176,7 @@ def _counted() -> set[str]:
     """Counters of ours that appear when first something is counted."""
 
     async def update(user: UserKey) -> None:
-        raise NotImplementedError(user)
+        raise NotImplementedError(user)  # only the counters are wanted, nothing is updated
 
     chats, updates = ChatMetrics(), UpdateMetrics(UpdateQueue(update), 0)
     parts = [*vars(chats).values(), *vars(updates).values(), *chats._tokens.values()]

@@ -67,7 +67,7 @@ class SilentFeed:
     """Its batch takes longer than any learner waits."""
 
     def batch(self, step: int) -> list[Weighted] | None:
-        time.sleep(60)
+        time.sleep(60)  # being late is what it is for
         return None
 
     def trained(self, *_: object) -> None:
@@ -170,7 +170,7 @@ def test_sft_killed_and_started_again_ends_where_a_whole_run_does(
     try:
         while not (lines := read_metrics(tmp_path / "cut")) or lines[-1]["step"] < 3:
             assert process.poll() is None, "the run ended before it was killed"
-            time.sleep(0.02)
+            time.sleep(0.02)  # between two looks at another process's file
     finally:
         process.kill()  # SIGKILL: Ray's processes of this run die with their driver
         process.wait()

@@ -37,7 +37,7 @@ def open_stores(
     claimed = claim(config, root, claimant or Claimant.command()) if config.is_remote else None
     try:
         return _open_stores(config, root, encoder, images, mine, patience_s, claimed)
-    except BaseException:
+    except BaseException:  # Ctrl-C too must give the claim back; raised again
         if claimed:
             claimed.stop()
         raise

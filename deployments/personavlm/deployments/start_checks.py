@@ -144,5 +144,5 @@ def wait_ready(url: str) -> None:
             last = response.text
         except httpx.TransportError as error:
             last = str(error)
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     raise StartError(f"the service at {url} did not become ready within {READY_TIMEOUT_S} s: {last}")

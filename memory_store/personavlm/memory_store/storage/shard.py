@@ -144,7 +144,7 @@ class Shard:
                 require_settled(objects.root)
             connection = connect(str(uri), dict(settings.options))
             tables = open_tables(connection, schemas_with(text_encoder, image_encoder))
-        except BaseException:
+        except BaseException:  # a signal too must let go of the lock; raised again
             fence.release()
             raise
         encoders = text_encoder, image_encoder

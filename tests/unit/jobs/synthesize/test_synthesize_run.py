@@ -56,7 +56,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_files(tmp_path: Path) -> None:
     deadline = time.monotonic() + WAIT_S
     while not list(folder.glob("parts/*/statistics.json")):
         assert first.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks at another process's folder
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert not json.loads((folder / "manifest.json").read_text())["finished"]
