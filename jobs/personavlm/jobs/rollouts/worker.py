@@ -41,7 +41,7 @@ class RolloutWorker:
     def __init__(self, settings: WorkerSettings) -> None:
         rollouts = settings.rollouts
         self._engine: Any = build_engine(rollouts.engine)
-        self._checkpoint = Checkpoint.open(rollouts.engine.model)  # type: ignore[union-attr]
+        self._checkpoint = Checkpoint.open(rollouts.engine.model)  # type: ignore[union-attr]  # a token engine: `RolloutConfig`
         self._snapshot = Snapshot(rollouts.memory)
         judge = build_judge(build_task(settings.task, settings.seed), settings.judge)
         self._groups = GroupRunner(

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.train
 
 def attention_to_previous(model: object, ids: object) -> float:
     """Of layer 0's first head, the mean weight that each word gives to the one before."""
-    model.set_attn_implementation("eager")  # type: ignore[attr-defined]
+    model.set_attn_implementation("eager")  # type: ignore[attr-defined]  # transformers' classes
     with torch.no_grad():
-        out = model(input_ids=ids, output_attentions=True)  # type: ignore[operator]
+        out = model(input_ids=ids, output_attentions=True)  # type: ignore[operator]  # are unknown here
     return float(out.attentions[0][0, 0].diagonal(-1)[3:].mean())
 
 
