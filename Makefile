@@ -9,6 +9,9 @@ BIN_VLLM := .venv-vllm/bin
 PIP_VLLM := $(BIN_VLLM)/python -m pip install --quiet --disable-pip-version-check --no-deps
 INSTALLED_VLLM := .venv-vllm/.ready
 
+# Each service of a test starts a dozen processes; without stored byte-code each compiles all of Ray anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo train-demo serve test test-cluster test-vllm check k8s-check format lock browser clean
 
 demo: $(INSTALLED)

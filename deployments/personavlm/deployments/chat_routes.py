@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ray.exceptions import RayError
 
@@ -39,7 +39,7 @@ from personavlm.deployments.keys import Credential
 from personavlm.deployments.recordings import CheckedVideo
 from personavlm.deployments.requests_seen import seen
 from personavlm.deployments.services import Caller, Services, SharedServices, require_replay
-from personavlm.deployments.streams import unless_left, with_heartbeats
+from personavlm.deployments.streams import with_heartbeats
 from personavlm.deployments.trace import trace_of
 from personavlm.memory_store import UserKey
 from personavlm.platform.agent.types import AnswerDelta, ThinkingDelta
@@ -73,7 +73,6 @@ async def models(caller: Caller, shared: SharedServices, deadline: Deadline) -> 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
 async def chat(
     request: ChatRequest,
-    connection: Request,
     caller: Caller,
     shared: SharedServices,
     deadline: Deadline,
@@ -86,7 +85,7 @@ async def chat(
     events = seen().watch(events, thinking=request.metadata.reasoning)
     reply = Reply(job.client_id, request)
     if not request.stream:
-        return await unless_left(connection, reply.whole(events))
+        return await reply.whole(events)
     first: list[Event] = await anext(events)  # an error before the first words gets its own HTTP status
     if isinstance(first[0], Failure):
         raise _as_error(first[0])

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Queue
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TypeVar
-
-from starlette.requests import Request
-
-from personavlm.platform.errors import RequestError
 
 PAUSE_S = 0.05
 """Between two batches: faster than anybody reads, and a journey between processes costs more than a token."""
@@ -51,25 +47,6 @@ async def with_heartbeats(pieces: AsyncIterator[str], every_s: float = EVERY_S) 
         while (piece := await _next(queue, every_s)) is not None:
             yield piece
         await pumping
-
-
-async def unless_left(request: Request, work: Awaitable[T]) -> T:
-    """The outcome of ``work``, which is cancelled where the client leaves. Raises `RequestError` then."""
-    working, leaving = asyncio.ensure_future(work), asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise RequestError("the client has left", status=499, code="client_left")
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.wait([working, leaving])
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass  # what is left of the body
 
 
 async def _next(queue: Queue[str | None], patience_s: float) -> str | None:
