@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 from safetensors.numpy import load_file, save_file
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from personavlm.platform.engines.base import Conversation, Sampling, Segment, complete
 from personavlm.platform.engines.checkpoint import Checkpoint
 from personavlm.platform.engines.vllm import VllmEngine
-from personavlm.platform.errors import CheckpointError, EngineError
+from personavlm.platform.errors import CheckpointError, EngineError, EngineUnavailable
 from tests.tiny_checkpoint import write_checkpoint
 from tests.vllm.conftest import small_vllm
 from tests.vllm.judge import Judge, load, picture
@@ -143,5 +144,26 @@ async def test_damaged_weights_are_refused_and_the_old_ones_stay(tmp_path: Path)
             await engine.update_weights(str(new), "2")
         assert error(await said(engine, "still there"), old) < TOLERANCE
         await engine.check_health()
+    finally:
+        await engine.close()
+
+
+async def test_an_engine_whose_worker_was_killed_says_so_everywhere(tmp_path: Path) -> None:
+    old, new = write_checkpoint(tmp_path / "old", 1), write_checkpoint(tmp_path / "new", 2)
+    others = set(psutil.Process().children(recursive=True))
+    engine = VllmEngine(small_vllm(old))
+    try:
+        waiting = asyncio.gather(*(said(engine, f"{i}") for i in range(4)), return_exceptions=True)
+        mine = set(psutil.Process().children(recursive=True)) - others
+        for process in [one for one in mine if "Worker" in one.name()]:
+            process.kill()
+        with pytest.raises(EngineError, match="new weights could not be loaded"):
+            await engine.update_weights(str(new), "2")
+        for outcome in await waiting:
+            assert isinstance(outcome, EngineUnavailable)
+        with pytest.raises(EngineUnavailable):
+            await said(engine, "late")
+        with pytest.raises(EngineError):  # so that the replica is replaced
+            await engine.check_health()
     finally:
         await engine.close()

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from personavlm.platform.engine_config import VllmEngineConfig
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 WORKER_EXTENSION = "personavlm.platform.engines.vllm_worker.WeightUpdates"
 BANS = "personavlm.platform.engines.vllm_worker:Bans"
+ALIVE_EVERY_S = 1.0
+T = TypeVar("T")
 
 
 class VllmEngine:
@@ -99,8 +101,8 @@ class VllmEngine:
         checkpoint = self._checkpoint.successor(path, self._shapes)
         version = version or checkpoint.version()
         try:
-            await self._llm.pause_generation(mode="wait", clear_cache=True)
-            await self._llm.collective_rpc("load_checkpoint", args=(str(checkpoint.path),))
+            await self._answer(self._llm.pause_generation(mode="wait", clear_cache=True))
+            await self._answer(self._llm.collective_rpc("load_checkpoint", args=(str(checkpoint.path),)))
             self._version = version  # before the first id of the new weights can come
         except Exception as error:  # whatever vLLM's worker raised: it arrives without its own type
             self._broken = f"new weights could not be loaded: {error}"
@@ -111,7 +113,7 @@ class VllmEngine:
     async def _resume(self) -> None:
         """Let those who waited go on, be it to learn that the engine is broken."""
         try:
-            await self._llm.resume_generation()
+            await self._answer(self._llm.resume_generation())
         except Exception as error:  # noqa: BLE001  its process is gone, in whatever state the call found it
             self._broken = self._broken or f"vLLM has stopped: {error}"
             log.warning("vLLM could not go on after an update: %s", error)
@@ -184,12 +186,27 @@ class VllmEngine:
 
     async def _load_adapter(self, adapter: Adapter, number: int) -> None:
         try:
-            await self._llm.add_lora(_request(adapter, number))
+            await self._answer(self._llm.add_lora(_request(adapter, number)))
         except Exception as error:  # whatever vLLM's worker raised: it arrives without its own type
             raise CheckpointError(f"adapter {adapter.name} does not fit the model: {error}") from error
 
     async def _unload_adapter(self, number: int) -> None:
-        await self._llm.remove_lora(number)
+        await self._answer(self._llm.remove_lora(number))
+
+    async def _answer(self, call: Coroutine[Any, Any, T]) -> T:
+        """vLLM's answer to a call into its process. Raises `EngineUnavailable` when that dies meanwhile.
+
+        vLLM fails the requests of a dead process, and leaves every other call waiting for ever.
+        """
+        asked = asyncio.create_task(call)
+        try:
+            while not asked.done():
+                await asyncio.wait([asked], timeout=ALIVE_EVERY_S)
+                if self._llm.errored and not asked.done():
+                    raise EngineUnavailable("vLLM's process has died")
+            return asked.result()
+        finally:
+            asked.cancel()
 
 
 def _request(adapter: Adapter, number: int) -> LoRARequest:
