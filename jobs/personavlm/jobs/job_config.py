@@ -1,8 +1,10 @@
-"""The configuration of a job: one YAML file, and `key=value` on the command line over it."""
+"""The command of a job and its configuration: one YAML file, and `key=value` on the command line over it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +13,42 @@ from pydantic import ValidationError
 
 from personavlm.platform.config import ConfigError
 from personavlm.platform.config_section import Section
+from personavlm.platform.errors import CommandError, PlatformError
 
 Job = TypeVar("Job", bound=Section)
+TRAIN = ("torch", "transformers", "peft", "tensorboardX", "pandas")
+"""Modules of the extra `train` that the others lack."""
+
+
+def run_job(name: str, kind: type[Job], run: Callable[[Job], object], about: str | None) -> int:
+    """What ``python -m personavlm.jobs.NAME [config.yaml] [key=value …]`` does; its exit status.
+
+    ``run`` may import what only some environments have. It raises `PlatformError` on what people can remedy.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m personavlm.jobs.{name}", description=about)
+    parser.add_argument("config", nargs="?", help="a YAML file; settings may be given without one")
+    parser.add_argument("settings", nargs="*", metavar="key=value")
+    args = parser.parse_args()
+    path, settings = args.config, args.settings
+    if path and "=" in path:
+        path, settings = None, [path, *settings]
+    try:
+        _with_extra(run, load_job(kind, Path(path) if path else None, settings))
+    except PlatformError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _with_extra(run: Callable[[Job], object], job: Job) -> None:
+    try:
+        run(job)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAIN:
+            raise
+        raise CommandError(
+            f"this needs the extra `train` ({error.name} is missing): pip install 'personavlm[train]'"
+        ) from error
 
 
 def load_job(kind: type[Job], path: Path | None, overrides: Sequence[str] = ()) -> Job:
