@@ -1,4 +1,4 @@
-"""The Ray cluster of a RayService on this machine: every pod is one `ray start`, as KubeRay writes it.
+"""The Ray cluster of a RayService or RayJob on this machine: a pod is one `ray start`, as KubeRay writes it.
 
 What a pod would mount stands in a folder of the test: paths in commands and in the configuration are moved
 there. Ports are free ones. All else is as the manifests say it.
@@ -23,7 +23,7 @@ import pytest
 import ray
 import yaml
 
-from k8s.check.pods import Pod, pods
+from k8s.check.pods import FOREVER, Pod, pods
 from k8s.check.rendering import build
 from k8s.check.schemas import Manifest
 from personavlm.deployments.local_ray import free_port
@@ -32,6 +32,7 @@ from tests.integration.observed import short_folder, until
 ROOT = Path(__file__).parents[2]
 SOURCES = ("platform", "deployments", "jobs", "memory_store")
 READY_S = 240
+JOB_S = 600
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Node:
 
 @dataclass
 class Cluster:
-    """A RayService's cluster; ``home`` is the folder that stands for everything mounted."""
+    """Its pods, running; ``home`` is the folder that stands for everything mounted."""
 
     manifest: Manifest
     home: Path
@@ -90,6 +91,7 @@ class Cluster:
             params["address"] = f"127.0.0.1:{self.gcs_port}"
         limits = pod.spec["containers"][0]["resources"]["limits"]
         params.setdefault("num-cpus", limits["cpu"])
+        params.setdefault("num-gpus", limits.get("nvidia.com/gpu", "0"))
         if resources := pod.group.get("resources"):
             params["resources"] = json.dumps({name: float(amount) for name, amount in resources.items()})
         params["object-store-memory"] = str(100 * 2**20)
@@ -133,18 +135,32 @@ class Cluster:
             time.sleep(0.5)  # between two looks: the dashboard tells nobody by itself
         raise TimeoutError(str(status))
 
+    def submit(self) -> str:
+        """Have a RayJob's entrypoint run as KubeRay does (`HTTPMode`); what it printed. AssertionError."""
+        entrypoint = self.moved(self.manifest["spec"]["entrypoint"])
+        place = f"{self.dashboard}/api/jobs/"
+        sent = httpx.post(place, json={"entrypoint": entrypoint}, timeout=60).raise_for_status()
+        job = f"{place}{sent.json()['submission_id']}"
+        deadline = time.monotonic() + JOB_S
+        while (status := httpx.get(job, timeout=60).json()["status"]) in ("PENDING", "RUNNING"):
+            assert time.monotonic() < deadline, status
+            time.sleep(0.5)  # between two looks, as above
+        said: str = httpx.get(f"{job}/logs", timeout=60).json()["logs"]
+        assert status == "SUCCEEDED", said
+        return said
+
 
 FLAGS = ("head", "block")
 
 
 @contextmanager
 def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
-    """The pods of an overlay's RayService, one of each group."""
+    """The pods of an overlay's RayService or RayJob, one of each group."""
     if not Path(ray.__file__).with_name("dashboard").joinpath("client").exists():
         pytest.skip("this environment was made without Ray's dashboard: make clean")
     manifests = build(ROOT / "k8s" / "overlays" / overlay)
-    [manifest] = [each for each in manifests if each["kind"] == "RayService"]
-    [settings] = [each for each in manifests if each["metadata"]["name"] == "personavlm-config"]
+    [manifest] = [each for each in manifests if each["kind"] in FOREVER]
+    [settings] = [each for each in manifests if each["kind"] == "ConfigMap"]
     with short_folder() as ray_folder:
         environment = {
             **os.environ,
@@ -157,8 +173,8 @@ def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
         environment["RAY_ADDRESS"] = f"127.0.0.1:{found.gcs_port}"
         for name in ("personavlm", "personavlm-keys"):
             (home / "etc" / name).mkdir(parents=True)
-        config = found.moved(settings["data"]["config.yaml"])
-        (home / "etc/personavlm/config.yaml").write_text(config)
+        for name, text in settings["data"].items():
+            (home / "etc/personavlm" / name).write_text(found.moved(text))
         try:
             for pod in pods([manifest]):
                 found.start(pod)

@@ -33,7 +33,7 @@ from personavlm.jobs.trajectories import Weighted  # noqa: E402
 from personavlm.platform.engines.checkpoint import Checkpoint  # noqa: E402
 from personavlm.platform.errors import CommandError  # noqa: E402
 from tests.tiny_checkpoint import write_checkpoint  # noqa: E402
-from tests.unit.jobs.learning.tiny_runs import weighted  # noqa: E402
+from tests.unit.jobs.learning.tiny_runs import lessons, weighted  # noqa: E402
 from tests.unit.jobs.learning.worlds import apart, learner, settings  # noqa: E402
 
 
@@ -132,22 +132,6 @@ def test_learners_that_do_not_fit_are_refused_at_once(
     config = settings(tiny.path, strategy={"workers": 64})
     with pytest.raises(CommandError, match=r"64 learners do not fit.*CPU: 64 asked, 4 there"):
         fit(train_loop, None, config, tmp_path, "grpo")
-
-
-def lessons(folder: Path, count: int = 24) -> Path:
-    rows = [
-        {
-            "conversations": [
-                {"from": "human", "value": f"{n}?"},
-                {"from": "gpt", "value": f"<answer>{n}</answer>"},
-            ]
-        }
-        for n in range(count)
-    ]
-    rows.append({"conversations": [{"from": "human", "value": "long " * 300}, {"from": "gpt", "value": "x"}]})
-    path = folder / "lessons.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def sft(tiny: Checkpoint, data: Path, output: Path, **changes: object) -> dict[str, Any]:

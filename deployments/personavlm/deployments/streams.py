@@ -40,8 +40,9 @@ async def batches(items: AsyncIterator[T], pause_s: float = PAUSE_S) -> AsyncGen
 async def with_heartbeats(pieces: AsyncIterator[str], every_s: float = EVERY_S) -> AsyncGenerator[str, None]:
     """``pieces``, and a heartbeat whenever none came for ``every_s``. Closing it cancels what makes them.
 
-    A proxy in front tells a server that a client has left only when something is written to it. Without this
-    a model that thinks for a minute would think for nobody, and its tenant's place would stay taken.
+    Proxies between a client and us end connections on which nothing travels for a while, and some tell a
+    server that its client has left only when it writes. Without this a model that thinks for a minute would
+    be cut off, or think for nobody while its tenant's place stays taken.
     """
     async with _pumped(pieces) as (queue, pumping):
         while (piece := await _next(queue, every_s)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from random import Random
 
@@ -64,3 +65,20 @@ def weighted(checkpoint: Checkpoint, folder: Path, count: int, seed: int = 0) ->
 
 def examples(checkpoint: Checkpoint, folder: Path, count: int, seed: int = 0) -> list[Example]:
     return [Example(one.ids, one.mask, one.images) for one in trajectories(checkpoint, folder, count, seed)]
+
+
+def lessons(folder: Path, count: int = 24) -> Path:
+    """A file of short conversations, and one that is too long."""
+    rows = [
+        {
+            "conversations": [
+                {"from": "human", "value": f"{n}?"},
+                {"from": "gpt", "value": f"<answer>{n}</answer>"},
+            ]
+        }
+        for n in range(count)
+    ]
+    rows.append({"conversations": [{"from": "human", "value": "long " * 300}, {"from": "gpt", "value": "x"}]})
+    path = folder / "lessons.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path

@@ -1,0 +1,122 @@
+"""A second cluster of a release follows the first one, on one bucket, as KubeRay upgrades pods."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from personavlm.deployments.keys import create_key
+from tests.integration.kuberay import Cluster, cluster
+from tests.integration.observed import until
+from tests.unit.memory_store.bucket_server import BucketServer, bucket_server
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+KEYS = "etc/personavlm-keys/keys.json"
+
+
+class Writer:
+    """Stores one message after the other in a cluster, and keeps what was acknowledged and what was not.
+
+    Each user says only as much as one page of a timeline shows.
+    """
+
+    def __init__(self, clients: httpx.Client) -> None:
+        self._clients = clients
+        self._enough = threading.Event()
+        self.stored: dict[str, list[str]] = {}
+        self.refused: list[int] = []
+
+    def run(self) -> None:
+        """Until told to stop."""
+        for number in itertools.count():
+            user, text = f"user-{number // 1000}", f"Note number {number}."
+            answer = say(self._clients, user, text)
+            if answer.status_code == 200:
+                self.stored.setdefault(user, []).append(text)
+            else:
+                self.refused.append(answer.status_code)
+            if self._enough.is_set():
+                return
+
+    def count(self) -> int:
+        """Of what was acknowledged."""
+        return sum(map(len, self.stored.values()))
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """In a thread of its own, until the block ends."""
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._enough.set()
+            thread.join()
+
+
+def test_a_second_cluster_takes_over_and_nothing_acknowledged_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with bucket_server() as server, cluster("dev", tmp_path / "old") as old:
+        memory = section(server)
+        key = create_key(old.home / KEYS, "acme")
+        serve(old, memory)
+        writer = Writer(clients(old, key))
+        with writer.at_work(), cluster("dev", tmp_path / "new") as new:
+            shutil.copy(old.home / KEYS, new.home / KEYS)
+            serve(new, memory)
+            sent_there = clients(new, key)
+            before = writer.count()
+            until(lambda: writer.count() > before, "the old cluster, beside a new one that is ready")
+            assert not writer.refused
+            first = say(sent_there, "ana", "I have a parrot named Kiwi.")
+            assert first.status_code == 200, first.text
+            until(lambda: writer.refused, "the old cluster to be refused")
+            assert set(writer.refused) == {503}
+            for user, stored in writer.stored.items():
+                assert timeline(sent_there, user) == stored
+            assert timeline(sent_there, "ana") == ["I have a parrot named Kiwi."]
+
+
+def section(server: BucketServer) -> dict[str, object]:
+    options = {name: value for name, value in server.options.items() if "key" not in name}
+    return {
+        "uri": server.new_uri(), "storage_options": options, "durability": "commit", "release": "personavlm",
+        "shards": 1, "actors": 1, "resources": {"memory_slot": 1},
+    }  # fmt: skip
+
+
+def serve(running: Cluster, memory: dict[str, object]) -> None:
+    """Until KubeRay would send clients there."""
+
+    def in_bucket(args: dict[str, Any]) -> None:
+        args["memory"] = memory
+
+    status = running.deploy(in_bucket)
+    assert status["status"] == "RUNNING", status["message"]
+    until(lambda: httpx.get(f"{running.url}/-/healthz", timeout=30).status_code == 200, "the service")
+
+
+def clients(running: Cluster, key: str) -> httpx.Client:
+    return httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+
+
+def say(there: httpx.Client, user: str, text: str) -> httpx.Response:
+    body = {"model": "rules", "user": user, "messages": [{"role": "user", "content": text}]}
+    return there.post("/v1/chat/completions", json=body)
+
+
+def timeline(there: httpx.Client, user: str) -> list[str]:
+    """The texts of the user's turns in their order."""
+    answer = there.get(f"/v1/users/{user}/timeline", params={"limit": 1000}).raise_for_status()
+    return [entry["text"] for entry in reversed(answer.json()["data"]) if entry["kind"] == "turn"]
