@@ -16,13 +16,13 @@ from personavlm.jobs.evaluate.evaluation import Evaluation
 from personavlm.jobs.gym.checkpoint import write_checkpoint
 from personavlm.jobs.gym.demonstrations import demonstrations
 from personavlm.jobs.gym.judge import verdict
-from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.pack import FOLDER, gym_pack
 from personavlm.jobs.gym.preparation import gym_store
 from personavlm.jobs.gym.teacher import Noise
 from personavlm.jobs.gym.worlds import TENANT, Asked, write_world
 from personavlm.jobs.images import ImageFolder
 from personavlm.jobs.rewards.reward import Parts
+from personavlm.jobs.rollouts.memory import AsOfMemory
 from personavlm.memory_store import MemoryStore
 from personavlm.platform.agent.loop import AgentSettings
 from personavlm.platform.agent.types import Outcome
@@ -62,7 +62,7 @@ def taught(folder: Path, store: MemoryStore) -> Path:
 async def evaluated(model: Path, store: MemoryStore, asked: Sequence[Asked]) -> list[Outcome]:
     questions = [one.public for one in asked]
     evaluation = Evaluation(
-        questions, verdict, lambda moment: AsOfMemory(store, moment), gym_pack(), SETTINGS
+        questions, verdict, lambda message: AsOfMemory(store, message.now), gym_pack(), SETTINGS
     )
     engine = open_engine(model)
     outcomes = [await evaluation.answer(engine, question) for question in questions]

@@ -110,7 +110,7 @@ class Reinforcement:
     async def _rollout(self, question: Question) -> tuple[Parts, Trajectory]:
         outcome = await self._rollouts.answer(self._engine, question, SAMPLED)
         for image in outcome.conversation.images:
-            memory = self._rollouts.memory(question.message.now)
+            memory = self._rollouts.memory(question.message)
             self._images.add(await memory.image(question.message.user, image.sha256))
         return self._rollouts.score(question, outcome), Trajectory.of(outcome.conversation)
 

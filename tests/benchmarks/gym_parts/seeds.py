@@ -15,10 +15,10 @@ from personavlm.jobs.evaluate.report import Report
 from personavlm.jobs.gym.checkpoint import write_checkpoint
 from personavlm.jobs.gym.demonstrations import demonstrations
 from personavlm.jobs.gym.judge import verdict
-from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.pack import gym_pack
 from personavlm.jobs.gym.preparation import GymFolder, gym_store
 from personavlm.jobs.gym.worlds import Asked, write_world
+from personavlm.jobs.rollouts.memory import AsOfMemory
 from personavlm.platform.agent.loop import AgentSettings
 from personavlm.platform.engines.checkpoint import Checkpoint
 from tests.benchmarks.gym_parts.in_process import Reinforcement, Watch, open_engine, supervise
@@ -60,7 +60,9 @@ def run_seed(recipe: Recipe, seed: int, folder: GymFolder, watch: Watch, *, cont
 
         def evaluation(questions: Sequence[Asked]) -> Evaluation:
             public = [one.public for one in questions]
-            return Evaluation(public, verdict, lambda moment: AsOfMemory(store, moment), gym_pack(), SETTINGS)
+            return Evaluation(
+                public, verdict, lambda message: AsOfMemory(store, message.now), gym_pack(), SETTINGS
+            )
 
         with result.timed("SFT"):
             sft = supervise(recipe, start, examples, folder.path, seed, watch)

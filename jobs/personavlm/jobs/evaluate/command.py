@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,12 +14,10 @@ from personavlm.jobs.evaluate.config import EvaluateConfig
 from personavlm.jobs.evaluate.evaluation import Evaluation
 from personavlm.jobs.evaluate.report import Report
 from personavlm.jobs.gym.judge import verdict
-from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.pack import FOLDER
-from personavlm.jobs.gym.preparation import gym_store
 from personavlm.jobs.gym.task import GymTask
+from personavlm.jobs.rollouts.memory import Snapshot
 from personavlm.jobs.rollouts.tasks import Question
-from personavlm.memory_store import MemoryStore
 from personavlm.platform.agent.loop import AgentSettings
 from personavlm.platform.config import AgentConfig
 from personavlm.platform.engines.build import build_engine
@@ -30,11 +29,9 @@ def run(config: EvaluateConfig) -> Report:
     """Evaluate as configured, print the tables, write the report. Raises `CommandError`."""
     task = GymTask(config.questions)
     questions = [task.question(number) for number in range(config.limit or len(task))]
-    if not config.memory.is_dir():
-        raise CommandError(f"memory: {config.memory} is no folder with a store; the questions need theirs")
     before = _earlier(config.before) if config.before else None
-    with gym_store(config.memory) as store:
-        report = asyncio.run(_report(config, questions, store))
+    with closing(Snapshot(config.memory)) as snapshot:
+        report = asyncio.run(_report(config, questions, snapshot))
     console = Console()
     for table in report.tables():
         console.print(table)
@@ -52,12 +49,12 @@ def _earlier(path: Path) -> Report:
         raise CommandError(f"before: {path} is no report of an evaluation: {error}") from error
 
 
-async def _report(config: EvaluateConfig, questions: Sequence[Question], store: MemoryStore) -> Report:
+async def _report(config: EvaluateConfig, questions: Sequence[Question], snapshot: Snapshot) -> Report:
     prompts = read_pack(config.prompts or FOLDER, config.engine.kind)
     evaluation = Evaluation(
         questions,
         verdict,
-        lambda moment: AsOfMemory(store, moment),
+        snapshot.memory,
         prompts,
         agent_settings(config.agent),
         config.concurrency,

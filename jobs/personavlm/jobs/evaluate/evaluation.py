@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from personavlm.jobs.evaluate.ablations import AnyTime, NothingFound
 from personavlm.jobs.evaluate.report import Condition, Figures, Report
@@ -14,12 +13,12 @@ from personavlm.jobs.rewards.base import Verdict
 from personavlm.jobs.rewards.reward import Parts
 from personavlm.jobs.rollouts.tasks import Question
 from personavlm.platform.agent.loop import Agent, AgentSettings
-from personavlm.platform.agent.types import Memory, Outcome
+from personavlm.platform.agent.types import Memory, Message, Outcome
 from personavlm.platform.engines.base import Engine
 from personavlm.platform.prompts.render import PromptPack
 
-MemoryAt = Callable[[datetime], Memory]
-"""The memory as it was at a moment."""
+MemoryFor = Callable[[Message], Memory]
+"""The memory as it was when a message was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Evaluation:
 
     questions: Sequence[Question]
     verdict: Callable[[Question, Outcome], Verdict]
-    memory: MemoryAt
+    memory: MemoryFor
     prompts: PromptPack
     settings: AgentSettings = field(default_factory=AgentSettings)
     concurrency: int = 128
@@ -75,7 +74,7 @@ class Evaluation:
 
     async def answer(self, engine: Engine, question: Question, manner: Manner = GREEDY) -> Outcome:
         """One answer."""
-        memory = self.memory(question.message.now)
+        memory = self.memory(question.message)
         if manner.ablated:
             memory = manner.ablated(memory)
         settings = replace(self.settings, temperature=manner.temperature)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
-from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.teacher import Noise, TeacherEngine
 from personavlm.jobs.gym.worlds import Asked
 from personavlm.jobs.images import ImageFolder
+from personavlm.jobs.rollouts.memory import AsOfMemory
 from personavlm.jobs.trajectories import Example
 from personavlm.memory_store import MemoryStore
 from personavlm.platform.agent.loop import Agent, AgentSettings

@@ -12,7 +12,7 @@ from personavlm.jobs.rewards.base import Episode, Judge, JudgeError
 from personavlm.jobs.rewards.config import RewardConfig
 from personavlm.jobs.rewards.reward import Parts
 from personavlm.jobs.rollouts.config import RolloutConfig, SamplingConfig
-from personavlm.jobs.rollouts.memory import PublishedMemory, Snapshot, SnapshotMemory
+from personavlm.jobs.rollouts.memory import PublishedMemory, Snapshot
 from personavlm.jobs.rollouts.records import Record
 from personavlm.jobs.rollouts.tasks import Question
 from personavlm.jobs.trajectories import Trajectory
@@ -108,7 +108,7 @@ class GroupRunner:
         return await self._judged(Episode(order.question, outcome, trajectory), record)
 
     async def _answered(self, question: Question, settings: AgentSettings) -> Outcome:
-        memory: Memory = SnapshotMemory(self._snapshot, question.message.now)
+        memory: Memory = self._snapshot.memory(question.message)
         if self._config.sampling.paper_compat:
             memory = PublishedMemory(memory, self._config.sampling, Random(settings.seed))
         agent = Agent(self._engine, memory, self._prompts, settings)
@@ -119,7 +119,7 @@ class GroupRunner:
         return replace(outcome, conversation=replace(outcome.conversation, load_image=no_images))
 
     async def _keep_images(self, message: Message, conversation: Conversation) -> None:
-        memory = SnapshotMemory(self._snapshot, message.now)
+        memory = self._snapshot.memory(message)
         for image in conversation.images:
             if image.sha256 not in self._images:
                 self._images.add(await memory.image(message.user, image.sha256))

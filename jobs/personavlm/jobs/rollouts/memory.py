@@ -20,13 +20,36 @@ from personavlm.memory_store import (
     Window,
 )
 from personavlm.memory_store.storage.layout import KEY, Layout
-from personavlm.platform.agent.types import Memory
+from personavlm.platform.agent.types import Memory, Message
 from personavlm.platform.encoders.cached import CachedEncoder
 from personavlm.platform.encoders.image_descriptor import ImageDescriptor
 from personavlm.platform.encoders.minilm import MiniLmEncoder
 from personavlm.platform.errors import CommandError
 
 ENCODED_TEXTS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class AsOfMemory:
+    """A `Memory` for the agent: what was known at ``moment`` on each user's timeline.
+
+    Searches run in threads, so that other episodes go on meanwhile.
+    """
+
+    store: MemoryStore
+    moment: datetime
+
+    async def context(self, user: UserKey, now: datetime) -> Context:
+        """What a first prompt starts from."""
+        return self.store.context(user, now, as_of=AsOf(self.moment))
+
+    async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
+        """A search among what was known."""
+        return await asyncio.to_thread(self.store.search, user, replace(request, as_of=AsOf(self.moment)))
+
+    async def image(self, user: UserKey, sha256: str) -> bytes:
+        """The bytes of one of the user's images."""
+        return await asyncio.to_thread(self.store.image, user, sha256)
 
 
 class Snapshot:
@@ -43,11 +66,12 @@ class Snapshot:
                 for folder in folders
             ]
         except (StoreError, OSError) as error:
-            raise CommandError(f"rollouts.memory: {error}") from error
+            raise CommandError(f"memory: {error}") from error
 
-    def store(self, user: UserKey) -> MemoryStore:
-        """The store that holds this user."""
-        return self._stores[0 if self._layout is None else self._layout.shard_of(user)]
+    def memory(self, message: Message) -> AsOfMemory:
+        """What was known to the message's user when it was written."""
+        shard = 0 if self._layout is None else self._layout.shard_of(message.user)
+        return AsOfMemory(self._stores[shard], message.now)
 
     def close(self) -> None:
         """Let a writer open it."""
@@ -62,30 +86,6 @@ def _layout(path: Path) -> Layout | None:
 
 def _shards(path: Path, layout: Layout) -> list[Path]:
     return [path / f"shard-{shard:04d}" for shard in range(layout.shards)]
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotMemory:
-    """A `Memory` for the agent: what was known at ``moment`` on each user's timeline.
-
-    Searches run in threads, so that other episodes go on meanwhile.
-    """
-
-    snapshot: Snapshot
-    moment: datetime
-
-    async def context(self, user: UserKey, now: datetime) -> Context:
-        """What a first prompt starts from."""
-        return self.snapshot.store(user).context(user, now, as_of=AsOf(self.moment))
-
-    async def search(self, user: UserKey, request: SearchRequest) -> SearchResult:
-        """A search among what was known."""
-        asked = replace(request, as_of=AsOf(self.moment))
-        return await asyncio.to_thread(self.snapshot.store(user).search, user, asked)
-
-    async def image(self, user: UserKey, sha256: str) -> bytes:
-        """The bytes of one of the user's images."""
-        return await asyncio.to_thread(self.snapshot.store(user).image, user, sha256)
 
 
 @dataclass(frozen=True, slots=True)

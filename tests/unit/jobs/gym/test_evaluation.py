@@ -11,11 +11,11 @@ from personavlm.jobs.evaluate.ablations import AnyTime, NothingFound
 from personavlm.jobs.evaluate.evaluation import GREEDY, RETRIEVER_OFF, SAMPLED, Evaluation
 from personavlm.jobs.evaluate.report import Figures
 from personavlm.jobs.gym.judge import verdict
-from personavlm.jobs.gym.memory import AsOfMemory
 from personavlm.jobs.gym.personas import ASKED_AT
 from personavlm.jobs.gym.teacher import search_body
 from personavlm.jobs.gym.worlds import TEXT_WORLD, Asked, write_world
 from personavlm.jobs.rewards.reward import Parts
+from personavlm.jobs.rollouts.memory import AsOfMemory
 from personavlm.memory_store import MemoryStore, SearchRequest, Window
 from personavlm.platform.engines.scripted import ScriptedEngine
 from personavlm.platform.prompts.render import PromptPack
@@ -23,7 +23,7 @@ from personavlm.platform.prompts.render import PromptPack
 
 def evaluation(store: MemoryStore, prompts: PromptPack, asked: list[Asked]) -> Evaluation:
     return Evaluation(
-        [one.public for one in asked], verdict, lambda moment: AsOfMemory(store, moment), prompts
+        [one.public for one in asked], verdict, lambda message: AsOfMemory(store, message.now), prompts
     )
 
 
