@@ -53,7 +53,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         GymTask(questions)
     with gym_store(tmp_path / "memory") as store:
         add_world(GymFolder(tmp_path), store, "evaluation", 1, 1, TEXT_WORLD)
-    with pytest.raises(CommandError, match="memory: .*absent holds no memory store"):
+    with pytest.raises(CommandError, match=r"memory: .*absent holds no memory store"):
         run(EvaluateConfig(questions=questions, memory=tmp_path / "absent"))
     with pytest.raises(PackError, match="kind `rules`"):  # which does not read the gym's wording
         run(EvaluateConfig(questions=questions, memory=tmp_path / "memory"))

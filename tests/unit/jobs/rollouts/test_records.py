@@ -70,5 +70,5 @@ def test_a_line_that_is_no_rollout_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_memories_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="memory: .*no memory store"):
+    with pytest.raises(CommandError, match=r"memory: .*no memory store"):
         Snapshot(tmp_path / "nowhere")
