@@ -14,10 +14,12 @@ from k8s.check.names import commands
 from k8s.check.pods import Pod, pods
 from k8s.check.rendering import build, build_with_components
 from personavlm.deployments.chat_metrics import ChatMetrics
+from personavlm.deployments.courtesy import CourteousEngine, Courtesy
 from personavlm.deployments.keys import create_key
 from personavlm.deployments.update_metrics import UpdateMetrics
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import UserKey
+from personavlm.platform.engines.scripted import ScriptedEngine
 from tests.integration.kuberay import ROOT, Cluster, Node, cluster
 from tests.integration.observed import until
 
@@ -178,8 +180,10 @@ def _counted() -> set[str]:
     async def update(user: UserKey) -> None:
         raise NotImplementedError(user)  # only the counters are wanted, nothing is updated
 
-    chats, updates = ChatMetrics(), UpdateMetrics(UpdateQueue(update), 0)
-    parts = [*vars(chats).values(), *vars(updates).values(), *chats._tokens.values()]
+    engine = CourteousEngine(ScriptedEngine([]), Courtesy())
+    chats, updates = ChatMetrics(), UpdateMetrics(UpdateQueue(update), engine, 0)
+    counters = (*chats._tokens.values(), *updates._counters.values())
+    parts = [*vars(chats).values(), *vars(updates).values(), *counters]
     return {part.info["name"] for part in parts if hasattr(part, "info")}
 
 

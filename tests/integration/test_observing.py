@@ -103,6 +103,8 @@ def test_a_scrape_shows_the_series(observed: Observed, user: str) -> None:
     assert found["first_token_seconds_count"][reply] == found["retrievals_count"][reply] == 2
     assert found["prompt_tokens_total"][reply] > found["completion_tokens_total"][reply] > 0
     assert found["retrievals_sum"][reply] >= 1
+    spent = (found[f"update_{name}_total"] for name in ("prompt_tokens", "completion_tokens"))
+    assert all(sum(amounts.values()) > 0 for amounts in spent)
     assert {labels[0] for labels in found["update_lag_seconds"]} == {("actor", "0"), ("actor", "1")}
     assert user not in str(found)
 

@@ -33,10 +33,11 @@ class Courtesy:
 
 
 class CourteousEngine:
-    """An engine for the update stage: each step waits for a quiet moment first."""
+    """An engine for the update stage: each step waits for a quiet moment; its tokens are counted."""
 
     def __init__(self, engine: Engine, courtesy: Courtesy) -> None:
         self._engine, self._courtesy = engine, courtesy
+        self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
 
     @property
     def model(self) -> str:
@@ -58,6 +59,9 @@ class CourteousEngine:
         await self._courtesy.quiet()
         async with aclosing(self._engine.stream(conversation, sampling)) as chunks:
             async for chunk in chunks:
+                self.prompt_tokens += chunk.prompt_tokens
+                self.cached_tokens += chunk.cached_tokens
+                self.completion_tokens += chunk.completion_tokens
                 yield chunk
 
     async def check_health(self) -> None:

@@ -93,7 +93,7 @@ class MemoryActor(Keeping, Archives, Personality, Media, Attributed):
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         spare_collections()
         days = {str(kind): age for kind, age in config.memory.retention_days.items()}
-        shown = UpdateMetrics(self._queue, number).keep_showing()
+        shown = UpdateMetrics(self._queue, self._engine, number).keep_showing()
         for work in (self._close_idle(), self._maintain(), self._expire(days), shown):
             self._in_background(work)
 

@@ -62,7 +62,9 @@ class PolicyEngine:
         conversation.tokens += result.tokens
         conversation.rendered = len(conversation.segments) + 1
         said = result.completion
-        yield Chunk(said.text, said.finish_reason, said.prompt_tokens, said.completion_tokens)
+        yield Chunk(
+            said.text, said.finish_reason, said.prompt_tokens, said.completion_tokens, said.cached_tokens
+        )
 
     async def check_health(self) -> None:
         """Serve looks after the replicas."""

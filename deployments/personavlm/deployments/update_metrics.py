@@ -1,4 +1,4 @@
-"""How far the update stage is behind, as metrics of each memory actor."""
+"""How far the update stage is behind and what it takes, as metrics of each memory actor."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ import asyncio
 
 from ray.util.metrics import Counter, Gauge
 
+from personavlm.deployments.courtesy import CourteousEngine
 from personavlm.deployments.update_queue import UpdateQueue
 
 SHOWN_EVERY_S = 5.0  # Ray's agents collect every ten seconds
+COUNTED = {
+    "failures": "Attempts at updates that failed",
+    "prompt_tokens": "Tokens of prompts of updates",
+    "cached_prompt_tokens": "Those of them that the engine had computed before",
+    "completion_tokens": "Tokens that the engine wrote for updates",
+}
 
 
 class UpdateMetrics:
-    """``personavlm_update_*`` of one queue, labelled with the memory actor's number."""
+    """``personavlm_update_*`` of one queue and its engine, labelled with the memory actor's number."""
 
-    def __init__(self, queue: UpdateQueue, actor: int) -> None:
-        self._queue, self._tags, self._failures = queue, {"actor": str(actor)}, 0
+    def __init__(self, queue: UpdateQueue, engine: CourteousEngine, actor: int) -> None:
+        self._queue, self._engine, self._tags = queue, engine, {"actor": str(actor)}
         self._lag = Gauge(
             "personavlm_update_lag_seconds", "How long the oldest turn waits for its update", ("actor",)
         )
         self._length = Gauge(
             "personavlm_update_queue_length", "Users whose updates wait or are being made", ("actor",)
         )
-        self._failed = Counter(
-            "personavlm_update_failures_total", "Attempts at updates that failed", ("actor",)
-        )
+        self._counters = {
+            name: Counter(f"personavlm_update_{name}_total", description, ("actor",))
+            for name, description in COUNTED.items()
+        }
+        self._shown = dict.fromkeys(COUNTED, 0)
 
     async def keep_showing(self) -> None:
         """Export what the queue says, for as long as the task lives."""
@@ -33,9 +42,18 @@ class UpdateMetrics:
             await asyncio.sleep(SHOWN_EVERY_S)
 
     def show(self) -> None:
-        """Export what the queue says now."""
+        """Export what the queue and the engine say now."""
         self._lag.set(self._queue.lag_s(), self._tags)
         self._length.set(float(self._queue.length()), self._tags)
-        if new := self._queue.failures - self._failures:
-            self._failed.inc(new, self._tags)
-            self._failures += new
+        for name, count in self._counts().items():
+            if new := count - self._shown[name]:
+                self._counters[name].inc(new, self._tags)
+                self._shown[name] = count
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "failures": self._queue.failures,
+            "prompt_tokens": self._engine.prompt_tokens,
+            "cached_prompt_tokens": self._engine.cached_tokens,
+            "completion_tokens": self._engine.completion_tokens,
+        }

@@ -7,10 +7,12 @@ import asyncio
 import pytest
 
 from personavlm.deployments import origins, update_queue
-from personavlm.deployments.courtesy import PATIENCE_S, QUIET_S, Courtesy
+from personavlm.deployments.courtesy import PATIENCE_S, QUIET_S, CourteousEngine, Courtesy
 from personavlm.deployments.origins import Origin
 from personavlm.deployments.update_queue import MAX_USERS_AT_ONCE, UpdateQueue
 from personavlm.memory_store import UserKey
+from personavlm.platform.engines.base import Conversation, Sampling, Segment, complete
+from personavlm.platform.engines.scripted import ScriptedEngine
 from personavlm.platform.errors import EngineUnavailable
 
 USERS = [UserKey("t", str(number)) for number in range(5)]
@@ -140,6 +142,16 @@ async def test_courtesy_waits_for_quiet_but_not_for_ever() -> None:
     await courtesy.quiet()
     assert QUIET_S < clock.time() - started < PATIENCE_S + 1
     busy.cancel()
+
+
+async def test_what_an_update_takes_is_counted() -> None:
+    engine = CourteousEngine(ScriptedEngine(["one", "and two more"]), Courtesy())
+    said = []
+    for text in ("Hello", "Hello again"):
+        said.append(await complete(engine, Conversation([Segment("user", text)]), Sampling()))
+    assert engine.prompt_tokens == sum(one.prompt_tokens for one in said) > 0
+    assert engine.completion_tokens == sum(one.completion_tokens for one in said) > 0
+    assert engine.cached_tokens == sum(one.cached_tokens for one in said)
 
 
 async def test_what_waits_has_an_age_and_failures_are_counted() -> None:

@@ -117,12 +117,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole continuation."""
+    """A whole continuation, as its last `Chunk` counts it."""
 
     text: str
     finish_reason: Literal["", "stop", "length"]
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int
 
 
 class Engine(Protocol):
@@ -161,4 +162,6 @@ async def complete(engine: Engine, conversation: Conversation, sampling: Samplin
     chunks: Sequence[Chunk] = [chunk async for chunk in engine.stream(conversation, sampling)]
     last = chunks[-1] if chunks else Chunk("")
     text = "".join(chunk.text for chunk in chunks)
-    return Completion(text, last.finish_reason, last.prompt_tokens, last.completion_tokens)
+    return Completion(
+        text, last.finish_reason, last.prompt_tokens, last.completion_tokens, last.cached_tokens
+    )
