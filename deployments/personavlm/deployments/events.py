@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -110,3 +110,17 @@ class Failure:
 
 
 Event = ThinkingDelta | AnswerDelta | Done | Failure
+
+
+def joined(events: Sequence[Event]) -> list[Event]:
+    """The same events, neighbouring pieces of one text as one: each costs time on the way to the client."""
+    found: list[Event] = []
+    for event in events:
+        last = found[-1] if found else None
+        if isinstance(event, AnswerDelta) and isinstance(last, AnswerDelta):
+            found[-1] = AnswerDelta(last.text + event.text)
+        elif isinstance(event, ThinkingDelta) and isinstance(last, ThinkingDelta):
+            found[-1] = ThinkingDelta(last.text + event.text)
+        else:
+            found.append(event)
+    return found

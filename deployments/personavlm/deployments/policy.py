@@ -14,7 +14,16 @@ from ray.exceptions import RayError
 
 from personavlm.deployments import logs, tracing
 from personavlm.deployments.deadlines import until
-from personavlm.deployments.events import ChatJob, Done, EngineJob, EngineResult, Event, Failure, Served
+from personavlm.deployments.events import (
+    ChatJob,
+    Done,
+    EngineJob,
+    EngineResult,
+    Event,
+    Failure,
+    Served,
+    joined,
+)
 from personavlm.deployments.memory_pool import Home, MemoryPool
 from personavlm.deployments.replies_seen import attributed
 from personavlm.deployments.streams import batches
@@ -114,7 +123,7 @@ class Policy:
         """
         yield []
         async for batch in batches(attributed(job, self._reply_or_failure(job))):
-            yield batch
+            yield joined(batch)
 
     async def _reply_or_failure(self, job: ChatJob) -> AsyncGenerator[Event, None]:
         try:

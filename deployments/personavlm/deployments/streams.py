@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TypeVar
 
-PAUSE_S = 0.05
+PAUSE_S = 0.1
 """Between two batches: faster than anybody reads, and a journey between processes costs more than a token."""
 EVERY_S = 1.0
 HEARTBEAT = ": waiting\n\n"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personavlm.deployments.events import Event, Failure, joined
 from personavlm.deployments.streams import batches
+from personavlm.platform.agent.types import AnswerDelta, ThinkingDelta
 
 FOREVER_S = 60.0
+Delta = type[ThinkingDelta] | type[AnswerDelta]
 
 
 async def told(groups: list[int]) -> AsyncIterator[int]:
@@ -82,3 +86,22 @@ async def test_a_failure_of_the_source_comes_after_what_it_said() -> None:
         async for batch in batches(fail(), 0.0):
             arrived += batch
     assert arrived == [1]
+
+
+@given(st.lists(st.tuples(st.sampled_from([ThinkingDelta, AnswerDelta]), st.text(min_size=1, max_size=3))))
+def test_pieces_of_one_text_become_one_and_no_word_moves(said: list[tuple[Delta, str]]) -> None:
+    pieces: list[Event] = [kind(text) for kind, text in said]
+    kinds = [type(event) for event in joined(pieces)]
+    assert all(one is not other for one, other in itertools.pairwise(kinds))
+    assert letters(joined(pieces)) == letters(pieces)
+
+
+def letters(events: list[Event]) -> list[tuple[type, str]]:
+    texts = [event for event in events if isinstance(event, ThinkingDelta | AnswerDelta)]
+    return [(type(event), letter) for event in texts for letter in event.text]
+
+
+def test_a_failure_stays_behind_what_was_said_before_it() -> None:
+    failure = Failure("broke", 502, None, "engine_error")
+    assert joined([AnswerDelta("a"), AnswerDelta("b"), failure]) == [AnswerDelta("ab"), failure]
+    assert joined([]) == []
