@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from personavlm.platform.engines.around import EngineAround
 from personavlm.platform.engines.base import Chunk, Conversation, Engine, Sampling
 
 QUIET_S = 0.1
@@ -32,42 +33,20 @@ class Courtesy:
             await asyncio.sleep(min(self._last + QUIET_S, deadline) - now)
 
 
-class CourteousEngine:
+class CourteousEngine(EngineAround):
     """An engine for the update stage: each step waits for a quiet moment; its tokens are counted."""
 
-    def __init__(self, engine: Engine, courtesy: Courtesy) -> None:
-        self._engine, self._courtesy = engine, courtesy
+    def __init__(self, inner: Engine, courtesy: Courtesy) -> None:
+        super().__init__(inner)
+        self._courtesy = courtesy
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
 
-    @property
-    def model(self) -> str:
-        """The other engine's."""
-        return self._engine.model
-
-    @property
-    def version(self) -> str:
-        """The other engine's."""
-        return self._engine.version
-
-    @property
-    def description(self) -> str:
-        """The other engine's."""
-        return self._engine.description
-
     async def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """The other engine's, a little later."""
+        """The inner engine's, a little later."""
         await self._courtesy.quiet()
-        async with aclosing(self._engine.stream(conversation, sampling)) as chunks:
+        async with aclosing(self._inner.stream(conversation, sampling)) as chunks:
             async for chunk in chunks:
                 self.prompt_tokens += chunk.prompt_tokens
                 self.cached_tokens += chunk.cached_tokens
                 self.completion_tokens += chunk.completion_tokens
                 yield chunk
-
-    async def check_health(self) -> None:
-        """The other engine's."""
-        await self._engine.check_health()
-
-    async def close(self) -> None:
-        """The other engine's."""
-        await self._engine.close()

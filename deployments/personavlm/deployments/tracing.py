@@ -16,7 +16,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from personavlm.deployments import origins
 from personavlm.deployments.origins import Origin
 from personavlm.platform.config import ServiceConfig
-from personavlm.platform.engines.base import Chunk, Conversation, Engine, Sampling
+from personavlm.platform.engines.around import EngineAround
+from personavlm.platform.engines.base import Chunk, Conversation, Sampling
 from personavlm.platform.errors import EngineError
 
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
@@ -82,34 +83,16 @@ def _context(parent: str) -> Context | None:
     return _w3c.extract({"traceparent": parent}) if parent else None
 
 
-class TracedEngine:
+class TracedEngine(EngineAround):
     """An engine each step of which is a span."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def model(self) -> str:
-        """The other engine's."""
-        return self._engine.model
-
-    @property
-    def version(self) -> str:
-        """The other engine's."""
-        return self._engine.version
-
-    @property
-    def description(self) -> str:
-        """The other engine's."""
-        return self._engine.description
-
     async def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """The other engine's."""
+        """The inner engine's."""
         # Not the current span: between two chunks whoever reads them is at work, not the engine.
-        step = _tracer.start_span("engine.step", attributes={"gen_ai.request.model": self._engine.model})
+        step = _tracer.start_span("engine.step", attributes={"gen_ai.request.model": self._inner.model})
         last = Chunk("")
         try:
-            async with aclosing(self._engine.stream(conversation, sampling)) as chunks:
+            async with aclosing(self._inner.stream(conversation, sampling)) as chunks:
                 async for last in chunks:
                     yield last
         except EngineError as error:
@@ -125,11 +108,3 @@ class TracedEngine:
                 }
             )
             step.end()
-
-    async def check_health(self) -> None:
-        """The other engine's."""
-        await self._engine.check_health()
-
-    async def close(self) -> None:
-        """The other engine's."""
-        await self._engine.close()

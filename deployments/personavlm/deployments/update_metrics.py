@@ -11,10 +11,10 @@ from personavlm.deployments.update_queue import UpdateQueue
 
 SHOWN_EVERY_S = 5.0  # Ray's agents collect every ten seconds
 COUNTED = {
-    "failures": "Attempts at updates that failed",
-    "prompt_tokens": "Tokens of prompts of updates",
-    "cached_prompt_tokens": "Those of them that the engine had computed before",
-    "completion_tokens": "Tokens that the engine wrote for updates",
+    "personavlm_update_failures_total": "Attempts at updates that failed",
+    "personavlm_update_prompt_tokens_total": "Tokens of prompts of updates",
+    "personavlm_update_cached_prompt_tokens_total": "Those of them that the engine had computed before",
+    "personavlm_update_completion_tokens_total": "Tokens that the engine wrote for updates",
 }
 
 
@@ -30,8 +30,7 @@ class UpdateMetrics:
             "personavlm_update_queue_length", "Users whose updates wait or are being made", ("actor",)
         )
         self._counters = {
-            name: Counter(f"personavlm_update_{name}_total", description, ("actor",))
-            for name, description in COUNTED.items()
+            name: Counter(name, description, ("actor",)) for name, description in COUNTED.items()
         }
         self._shown = dict.fromkeys(COUNTED, 0)
 
@@ -52,8 +51,8 @@ class UpdateMetrics:
 
     def _counts(self) -> dict[str, int]:
         return {
-            "failures": self._queue.failures,
-            "prompt_tokens": self._engine.prompt_tokens,
-            "cached_prompt_tokens": self._engine.cached_tokens,
-            "completion_tokens": self._engine.completion_tokens,
+            "personavlm_update_failures_total": self._queue.failures,
+            "personavlm_update_prompt_tokens_total": self._engine.prompt_tokens,
+            "personavlm_update_cached_prompt_tokens_total": self._engine.cached_tokens,
+            "personavlm_update_completion_tokens_total": self._engine.completion_tokens,
         }

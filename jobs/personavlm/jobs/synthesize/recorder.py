@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from personavlm.platform.engines.around import EngineAround
 from personavlm.platform.engines.base import Chunk, Conversation, Engine, Sampling, Segment
 from personavlm.platform.prompts.render import read_task
 
@@ -19,29 +20,17 @@ class Exchange:
     segments: tuple[Segment, ...]
 
 
-class Recorder:
-    """Passes everything on to ``engine``."""
+class Recorder(EngineAround):
+    """Passes everything on to the inner engine."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, inner: Engine) -> None:
+        super().__init__(inner)
         self._exchanges: list[Exchange] = []
 
-    @property
-    def model(self) -> str:
-        return self._engine.model
-
-    @property
-    def version(self) -> str:
-        return self._engine.version
-
-    @property
-    def description(self) -> str:
-        return self._engine.description
-
     async def stream(self, conversation: Conversation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """The other engine's."""
+        """The inner engine's."""
         before, text = tuple(conversation.segments), ""
-        async with aclosing(self._engine.stream(conversation, sampling)) as chunks:
+        async with aclosing(self._inner.stream(conversation, sampling)) as chunks:
             async for chunk in chunks:
                 text += chunk.text
                 yield chunk
@@ -56,11 +45,3 @@ class Recorder:
         """What was recorded since the last call."""
         taken, self._exchanges = self._exchanges, []
         return taken
-
-    async def check_health(self) -> None:
-        """The other engine's."""
-        await self._engine.check_health()
-
-    async def close(self) -> None:
-        """The other engine's."""
-        await self._engine.close()
