@@ -88,9 +88,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     thread.join()
 
 
-def say(service: Service, message: str, **options: Any) -> Any:  # noqa: ANN401 - a reply or a stream of it
+def say(service: Service, message: str, **options: Any) -> Any:  # noqa: ANN401 - a reply or all of its chunks
     messages: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": message}]
-    return service.openai().chat.completions.create(model="tiny", user="ana", messages=messages, **options)
+    with service.openai() as client:
+        reply = client.chat.completions.create(model="tiny", user="ana", messages=messages, **options)
+        return list(reply) if options.get("stream") else reply
 
 
 def test_a_model_looks_things_up_and_answers(served: Service) -> None:
