@@ -9,6 +9,7 @@ from math import ceil
 
 from tests.benchmarks.capacity_parts.costs import Costs
 from tests.benchmarks.capacity_parts.queueing import Load, Outcome, Simulation, Visit
+from tests.benchmarks.capacity_parts.stations import Processors, Queue, Station
 
 DAY_S, MONTH_H, GB = 86_400, 730, 1e9
 SIMULATED = 20_000
@@ -162,7 +163,11 @@ def latency(asked: Plan, costs: Costs, by: Assumptions) -> Outcome:
     """
     rate = asked.turns_s / asked.gpus
     cores = max(1, round(sum(asked.cores.values()) / asked.gpus))
-    servers = {"cpu": float(cores), "gpu": float(by.replies_at_once), "commit": math.inf}
+    stations: dict[str, Station] = {
+        "cpu": Processors(cores),
+        "gpu": Queue(by.replies_at_once),
+        "commit": Queue(math.inf),
+    }
     new = costs.prompt_tokens * (1 - by.cached_share) / by.prefill_tokens_s
     writing = Visit("gpu", new + by.completion_tokens / by.reply_tokens_s, 0.5)
     role = _by_role(costs)
@@ -180,16 +185,22 @@ def latency(asked: Plan, costs: Costs, by: Assumptions) -> Outcome:
         Visit("cpu", costs.update_cpu_ms / 1e3, 0.5),
         Visit("commit", 3 * costs.commit_s, 0.5),
     )
-    return Simulation(servers, Load(rate, turn, update), SIMULATED).run()
+    return Simulation(stations, Load(rate, turn, update), SIMULATED).run()
 
 
 def on_this_machine(rate: float, costs: Costs) -> Outcome:
     """The measured service at a rate: all roles, Ray, and the clients on the same processors.
 
-    What a turn takes beyond its CPU when nobody else talks is a delay that no load changes.
+    A turn's processes work at once, so it may take more CPU than time when nobody else talks. What fits into
+    that time is its own way, and what is over is made beside it. Where all fits, the rest of the time is a
+    delay that no load changes.
     """
-    cpu = {role: ms / 1e3 for role, ms in costs.cpu_ms.items()}
-    rest = max(0.0, costs.alone_s - sum(cpu.values()))
-    turn = (*(Visit("cpu", seconds, 0.5) for seconds in cpu.values()), Visit("elsewhere", rest, 0.5))
-    load = Load(rate, turn, (Visit("cpu", costs.update_cpu_ms / 1e3, 0.5),))
-    return Simulation({"cpu": costs.cores, "elsewhere": math.inf}, load, SIMULATED).run()
+    cpu = sum(costs.cpu_ms.values()) / 1e3
+    waited_for = min(cpu, costs.alone_s)
+    load = Load(
+        rate,
+        turn=(Visit("cpu", waited_for, 0.5), Visit("elsewhere", costs.alone_s - waited_for, 0.5)),
+        update=(Visit("cpu", costs.update_cpu_ms / 1e3, 0.5),),
+        beside=(Visit("cpu", cpu - waited_for, 0.5),),
+    )
+    return Simulation({"cpu": Processors(costs.cores), "elsewhere": Queue(math.inf)}, load, SIMULATED).run()

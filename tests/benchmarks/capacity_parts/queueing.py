@@ -1,16 +1,14 @@
-"""A discrete-event simulation of turns that queue for what they need, and of the updates that follow them.
+"""A discrete-event simulation of turns that compete for what they need, and of the updates that follow them.
 
-A job visits stations one after the other. A station has some servers; jobs that find all of them taken wait,
-turns before updates, each kind in order of arrival. A job that is served is not interrupted.
+A job visits stations one after the other; in queues turns go before updates.
 """
 
-import heapq
 import math
 import random
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
+
+from tests.benchmarks.capacity_parts.stations import Job, Station, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +32,20 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """``rate`` turns a second (Poisson) that make these visits; each then starts an update with its own."""
+    """``rate`` turns a second (Poisson) that make these visits; each then starts an update with its own. What
+    is made ``beside`` a turn begins with it, is urgent too, and nobody waits for its end."""
 
     rate: float
     turn: Sequence[Visit]
     update: Sequence[Visit] = ()
-
-
-@dataclass(slots=True)
-class _Job:
-    visits: Sequence[Visit]
-    urgent: bool
-    began: float
-    next: int = 0
-    arrived: float = 0.0
-
-
-@dataclass(slots=True)
-class _Station:
-    servers: float
-    busy: int = 0
-    busy_s: float = 0.0
-    waited_s: float = 0.0
-    served: int = 0
-    urgent: deque[_Job] = field(default_factory=deque)
-    patient: deque[_Job] = field(default_factory=deque)
+    beside: Sequence[Visit] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """``turns_s`` and ``updates_s``: from arrival to end of each that ended, sorted. By station: the share of
-    its servers' time that was used (0 where it has no bound), and the mean wait for it in seconds."""
+    its servers' time that was used (0 where it has no bound), and by how much a visit took longer than it had
+    asked for, in seconds, on average."""
 
     turns_s: Sequence[float]
     updates_s: Sequence[float]
@@ -77,80 +58,66 @@ class Outcome:
 
 
 class Simulation:
-    """``servers`` by station, ``math.inf`` for a mere delay. The first tenth of the turns does not count."""
+    """Of new stations, by name. The first tenth of the turns does not count."""
 
-    def __init__(self, servers: Mapping[str, float], load: Load, turns: int, seed: int = 1) -> None:
-        self._stations = {name: _Station(number) for name, number in servers.items()}
-        self._load, self._turns, self._chance = load, turns, random.Random(seed)
-        self._events: list[tuple[float, int, _Job]] = []  # an end of a stay, or an arrival
-        self._order = count()
+    def __init__(self, stations: Mapping[str, Station], load: Load, turns: int, seed: int = 1) -> None:
+        self._stations, self._rate, self._turns = stations, load.rate, turns
+        self._visits = {"turn": load.turn, "beside": load.beside, "update": load.update}
+        self._chance = random.Random(seed)
         self._since = 0.0
-        self._ended: dict[bool, list[float]] = {True: [], False: []}
+        self._ended: dict[str, list[float]] = {kind: [] for kind in self._visits}
 
     def run(self) -> Outcome:
         """Let so many turns come; what became of them."""
-        arrived, now, next_arrival, last = 0, 0.0, 0.0, 0.0
-        while arrived < self._turns or self._events:
-            if arrived < self._turns and (not self._events or next_arrival <= self._events[0][0]):
-                now = next_arrival
+        arrived, next_arrival, last = 0, 0.0, 0.0
+        while True:
+            station = min(self._stations.values(), key=lambda each: each.next_end())
+            now = station.next_end()
+            if arrived < self._turns and next_arrival <= now:
                 if arrived == self._turns // 10:
-                    self._start_counting(now)
-                self._arrive(_Job(self._load.turn, True, now), now)
-                arrived, last = arrived + 1, now
-                next_arrival += self._chance.expovariate(self._load.rate)
+                    self._start_counting(next_arrival)
+                self._begin(next_arrival)
+                arrived, last = arrived + 1, next_arrival
+                next_arrival += self._chance.expovariate(self._rate)
+            elif now < math.inf:
+                self._go_on(station.end(now), now)
             else:
-                now, _, job = heapq.heappop(self._events)
-                self._leave(job, now)
-        return self._outcome(last)
+                return self._outcome(last)
 
     def _start_counting(self, now: float) -> None:
         self._since = now
-        self._ended = {True: [], False: []}
+        self._ended = {kind: [] for kind in self._ended}
         for station in self._stations.values():
-            station.busy_s = station.waited_s = 0.0
-            station.served = 0
+            station.tally = Tally()
 
-    def _arrive(self, job: _Job, now: float) -> None:
-        """The job comes to its next station, or ends."""
-        if job.next == len(job.visits):
-            self._end(job, now)
+    def _begin(self, now: float) -> None:
+        self._visit(Job("turn", now), now)
+        if self._visits["beside"]:
+            self._visit(Job("beside", now), now)
+
+    def _visit(self, job: Job, now: float) -> None:
+        visit = self._visits[job.kind][job.visited]
+        self._stations[visit.station].take(job, visit.sample(self._chance), now)
+
+    def _go_on(self, job: Job, now: float) -> None:
+        """The job goes to its next station, or ends."""
+        job.visited += 1
+        if job.visited < len(self._visits[job.kind]):
+            self._visit(job, now)
             return
-        station = self._stations[job.visits[job.next].station]
-        job.arrived = now
-        if station.busy < station.servers:
-            self._serve(station, job, now)
-        else:
-            (station.urgent if job.urgent else station.patient).append(job)
-
-    def _serve(self, station: _Station, job: _Job, now: float) -> None:
-        seconds = job.visits[job.next].sample(self._chance)
-        station.busy += 1
-        station.busy_s += seconds
-        station.waited_s += now - job.arrived
-        station.served += 1
-        heapq.heappush(self._events, (now + seconds, next(self._order), job))
-
-    def _leave(self, job: _Job, now: float) -> None:
-        station = self._stations[job.visits[job.next].station]
-        station.busy -= 1
-        if waiting := station.urgent or station.patient:
-            self._serve(station, waiting.popleft(), now)
-        job.next += 1
-        self._arrive(job, now)
-
-    def _end(self, job: _Job, now: float) -> None:
         if job.began >= self._since:
-            self._ended[job.urgent].append(now - job.began)
-        if job.urgent and self._load.update:
-            self._arrive(_Job(self._load.update, False, now), now)
+            self._ended[job.kind].append(now - job.began)
+        if job.kind == "turn" and self._visits["update"]:
+            self._visit(Job("update", now), now)
 
     def _outcome(self, until: float) -> Outcome:
         span = until - self._since
+        stations = self._stations.items()
         return Outcome(
-            sorted(self._ended[True]),
-            sorted(self._ended[False]),
-            {name: each.busy_s / (span * each.servers) for name, each in self._stations.items()},
-            {name: each.waited_s / max(each.served, 1) for name, each in self._stations.items()},
+            sorted(self._ended["turn"]),
+            sorted(self._ended["update"]),
+            {name: each.tally.used_s / (span * each.servers) for name, each in stations},
+            {name: each.tally.waited_s / max(each.tally.served, 1) for name, each in stations},
         )
 
 
