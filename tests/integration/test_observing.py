@@ -134,3 +134,16 @@ def test_a_chat_is_one_connected_trace_without_texts(observed: Observed, user: s
     assert WORD.encode() not in b"".join(observed.collector.bodies)
     [line] = until(lambda: observed.lines(request_id="trace-1", message="request"), "the line")
     assert line["trace_id"] == TRACE
+
+
+def test_the_updates_of_a_turn_are_a_trace_of_their_own(observed: Observed, user: str) -> None:
+    assert observed.chat("I play the cello.", user).status_code == 200
+
+    def steps(spans: list[Span]) -> list[Span]:
+        updates = {span.span_id: span for span in spans if span.name == "memory.update"}
+        return [span for span in spans if span.name == "engine.step" and span.parent_span_id in updates]
+
+    found = observed.collector.wait(lambda spans: bool(steps(spans)))
+    step = steps(found)[0]
+    update = next(span for span in found if span.span_id == step.parent_span_id)
+    assert not update.parent_span_id and update.trace_id == step.trace_id

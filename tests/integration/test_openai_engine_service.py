@@ -135,6 +135,16 @@ def test_a_recording_is_kept_and_its_words_are_remembered(served: Service) -> No
         assert client.get(f"/v1/users/bea/media/{attachment['sha256']}").status_code == 404
 
 
+def test_a_recording_that_is_heard_for_too_long_is_given_up_in_time(served: Service) -> None:
+    sound = base64.b64encode(tone(seconds=1)).decode()
+    part = {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}}
+    body = {"model": "tiny", "user": "cem", "messages": [{"role": "user", "content": [part]}]}
+    with served.http() as client:
+        answer = client.post("/v1/chat/completions", json=body, headers={"X-Request-Timeout": "1"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+        assert client.get("/v1/users/cem/timeline").json()["data"] == []
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_failing_model_is_an_error_and_no_turn(served: Service, streamed: bool) -> None:
     with served.http() as client:

@@ -31,6 +31,7 @@ from personavlm.deployments.api import (
     Trace,
     Usage,
 )
+from personavlm.deployments.deadlines import until
 from personavlm.deployments.error_replies import error_body
 from personavlm.deployments.events import ChatJob, Done, Event, Failure
 from personavlm.deployments.images import CheckedImage
@@ -79,7 +80,8 @@ async def chat(
     tenant: Admitted,
 ) -> Response:
     """Answer the newest user message of `messages`, from everything known about `user`."""
-    job = await _job(request, caller, shared, deadline)
+    async with until(deadline, "was being checked"):
+        job = await _job(request, caller, shared, deadline)
     seen().take(job, request.model)
     events = tenant.charged(await shared.policy.chat(job))
     events = seen().watch(events, thinking=request.metadata.reasoning)

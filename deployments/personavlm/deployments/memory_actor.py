@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
+from personavlm.deployments import tracing
 from personavlm.deployments.courtesy import CourteousEngine, Courtesy
 from personavlm.deployments.events import Found
 from personavlm.deployments.garbage import spare_collections
@@ -24,6 +25,7 @@ from personavlm.deployments.memory_personality import Personality
 from personavlm.deployments.open_stores import open_stores
 from personavlm.deployments.policy_engine import update_engine
 from personavlm.deployments.store_root import Claimant
+from personavlm.deployments.tracing import TracedEngine
 from personavlm.deployments.update_metrics import UpdateMetrics
 from personavlm.deployments.update_queue import UpdateQueue
 from personavlm.memory_store import (
@@ -84,7 +86,7 @@ class MemoryActor(Keeping, Archives, Personality, Media, Attributed):
         self._settings = UpdateSettings(
             session_gap=config.memory.session_gap, personality_rule=config.updates.personality_rule
         )
-        self._engine = CourteousEngine(update_engine(config.engine), self._courtesy)
+        self._engine = CourteousEngine(TracedEngine(update_engine(config.engine)), self._courtesy)
         self._stages: dict[MemoryStore, UpdateStage] = {}
         self._turn_queues: dict[MemoryStore, TurnQueue] = {}
         self._queue = UpdateQueue(self._update)
@@ -249,7 +251,8 @@ class MemoryActor(Keeping, Archives, Personality, Media, Attributed):
 
     async def _update(self, user: UserKey) -> None:
         try:
-            await self._stage(user).run(user)
+            with tracing.span("memory.update"):
+                await self._stage(user).run(user)
             await self._courtesy.quiet()
             await asyncio.to_thread(self._of(user).index, user)
         except (BusyError, MovedError) as error:

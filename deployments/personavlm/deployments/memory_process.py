@@ -8,7 +8,7 @@ import time
 
 import ray
 
-from personavlm.deployments import logs
+from personavlm.deployments import logs, tracing
 from personavlm.deployments.memory_actor import MemoryActor
 from personavlm.deployments.memory_pool import service_id
 from personavlm.deployments.store_root import Claimant
@@ -29,6 +29,7 @@ class MemoryActorProcess(MemoryActor):
 
     def __init__(self, config: Config, number: int) -> None:
         logs.configure(f"memory-{number}", config.service)
+        tracing.configure(config.service)
         again = ray.get_runtime_context().was_current_actor_reconstructed
         try:
             super().__init__(config, number, Claimant(service_id(), first=not again, lost=_end))
