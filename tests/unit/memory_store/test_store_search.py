@@ -141,6 +141,26 @@ def test_what_was_seen_makes_room_for_what_was_not(
             assert all(score <= worst + most for score in left.values())
 
 
+@EXAMPLES
+@given(texts=st.lists(st.sampled_from(["tea", "tea cake", "cake", "run far", "tea run"]), max_size=9))
+def test_a_kind_alone_is_found_as_among_the_others(
+    store: MemoryStore, new_user: NewUser, texts: list[str]
+) -> None:
+    user = new_user()
+    for number, text in enumerate(texts):
+        turn = say(store, user, number, text)
+        for kind in (SEMANTIC, EPISODIC, PROCEDURAL):
+            remember(store, user, kind, Add(f"{text} {number}", day(number), (turn.id,), key=turn.id))
+    asked = dict.fromkeys(("k_semantic", "k_episodic", "k_procedural", "k_visual", "k_turns"), 3)
+    everything = store.search(user, SearchRequest("tea", "cake", turns_token_budget=0, **asked))  # type: ignore[arg-type]
+    for name in asked:
+        group = "turns" if name == "k_turns" else name.removeprefix("k_")
+        visual = 3 if name == "k_semantic" else 0  # what is shown as visual is not shown again
+        only = {**dict.fromkeys(asked, 0), "k_visual": visual, name: 3}
+        alone = store.search(user, SearchRequest("tea", "cake", turns_token_budget=0, **only))  # type: ignore[arg-type]
+        assert getattr(alone, group) == getattr(everything, group)
+
+
 def test_a_superseded_fact_goes_after_its_successor(store: MemoryStore, user: UserKey) -> None:
     old = remember(store, user, SEMANTIC, Add("likes Sprite to drink", day(0), ()))
     new = remember(store, user, SEMANTIC, Add("likes cola to drink", day(30), (), supersedes=old.id))

@@ -142,12 +142,12 @@ def ranked(
     False.
 
     A mask (window, seen ids) hides texts but leaves the scores of the others as they are, so scores of a
-    narrow and a widened search compare. The views count alike.
+    narrow and a widened search compare. The views count alike. Where all is hidden nothing is measured.
     """
     fused = np.zeros(len(corpus), np.float32)
     facets = [np.zeros((0, len(corpus)), np.float32)]
     vector = weights.vector(kind)
-    for view in views:
+    for view in views if mask.any() else ():
         evidence = Evidence(corpus, view, known)
         fused += apply_weights(signal_matrix(evidence, weights.priors)[1], vector)
         facets.append(evidence.facets / np.float32(len(views)))

@@ -78,8 +78,17 @@ class Search:
     # memories
 
     def _memories(self, kind: MemoryKind, *, include_ended: bool = False) -> list[AnyMemory]:
-        memories = self._working_set.memories(kind, self._request.as_of, include_ended=include_ended)
-        return [memory for memory in memories if memory.id not in self._request.exclude]
+        """Those that may be shown: none of a kind that nobody asked for, as ranking is what costs."""
+        request = self._request
+        most = {
+            MemoryKind.SEMANTIC: max(request.k_semantic, request.k_visual),
+            MemoryKind.EPISODIC: request.k_episodic,
+            MemoryKind.PROCEDURAL: request.k_procedural,
+        }
+        if most[kind] <= 0:
+            return []
+        memories = self._working_set.memories(kind, request.as_of, include_ended=include_ended)
+        return [memory for memory in memories if memory.id not in request.exclude]
 
     def _candidates(self, kind: MemoryKind, memories: Sequence[AnyMemory]) -> Candidates:
         corpus = self._index.memories[kind].corpus
@@ -169,6 +178,8 @@ class Search:
 
     def _turns(self, episodes: Sequence[Hit]) -> list[Hit]:
         """Raw turns of the found episodes within the token budget, then turns found by their own words."""
+        if not episodes and self._request.k_turns <= 0:
+            return []
         if self._cold and len(self._working_set.cold):
             return self._turns_with_cold(self._cold, episodes)
         request = self._request
