@@ -112,7 +112,7 @@ def test_an_image_reaches_the_model_and_stays_in_the_session(served: Service) ->
 def test_a_stream_comes_in_pieces(served: Service) -> None:
     chunks = list(ask(served, "cleo", stream=True))
     pieces = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
-    assert len(pieces) > 3 and spoken("".join(pieces)) == {"a"}
+    assert len(pieces) > 1 and spoken("".join(pieces)) == {"a"}
 
 
 def test_a_client_that_leaves_stops_its_reply(served: Service) -> None:

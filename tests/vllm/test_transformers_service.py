@@ -30,7 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def test_a_reply_streams_and_is_stored_with_its_version(served: Service) -> None:
     chunks = list(ask(served, "ana", stream=True))
     pieces = [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
-    assert len(pieces) > 3 and spoken("".join(pieces)) == {"c"}
+    assert len(pieces) > 1 and spoken("".join(pieces)) == {"c"}
     assert len(turns(served, "ana")) == 1
 
 
