@@ -41,6 +41,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # one machine, loopback only: no token to hand around
     os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "1")
     os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "1")  # or the line above sends our log elsewhere
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", "0")  # nobody balances onto us
     folder = Path(tempfile.mkdtemp(prefix="personavlm-"))
