@@ -92,7 +92,9 @@ def test_a_scrape_shows_the_series(observed: Observed, user: str) -> None:
         found = observed.scrape()  # each process reports in its own time
         replies = found.get("reply_seconds_count", {}).get(reply)
         spent = found.keys() >= {"update_prompt_tokens_total", "update_completion_tokens_total"}
-        return found if replies == 2 and spent and len(found.get("update_lag_seconds", {})) == 2 else None
+        updates = sum(found.get("update_queue_length", {0: 1}).values())
+        lags = found.get("update_lag_seconds", {})
+        return found if replies == 2 and spent and len(lags) == 2 and not updates else None
 
     found = until(complete, "the series")
     chats = {**dict(reply), "route": "/v1/chat/completions", "status": "200"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -103,6 +104,14 @@ def test_the_window_filter_equals_brute_force(
     check("turn", found.turns, said, window, k, found.widened)
 
 
+def live(store: MemoryStore, user: UserKey, texts: list[str]) -> None:
+    """Each text is said on a day of its own, and remembered as every kind."""
+    for number, text in enumerate(texts):
+        turn = say(store, user, number, text)
+        for kind in (SEMANTIC, EPISODIC, PROCEDURAL):
+            remember(store, user, kind, Add(f"{text} {number}", day(number), (turn.id,), key=turn.id))
+
+
 @EXAMPLES
 @given(
     texts=st.lists(st.sampled_from(["tea", "tea cake", "cake", "run far", "tea run"]), max_size=9),
@@ -112,10 +121,7 @@ def test_what_was_seen_makes_room_for_what_was_not(
     store: MemoryStore, new_user: NewUser, texts: list[str], k: int
 ) -> None:
     user = new_user()
-    for number, text in enumerate(texts):
-        turn = say(store, user, number, text)
-        for kind in (SEMANTIC, EPISODIC, PROCEDURAL):
-            remember(store, user, kind, Add(f"{text} {number}", day(number), (turn.id,), key=turn.id))
+    live(store, user, texts)
     everything = SearchRequest("tea", "cake", k_semantic=99, k_episodic=99, k_procedural=99, k_turns=99)
     best = store.search(user, everything)
     most = (
@@ -147,17 +153,16 @@ def test_a_kind_alone_is_found_as_among_the_others(
     store: MemoryStore, new_user: NewUser, texts: list[str]
 ) -> None:
     user = new_user()
-    for number, text in enumerate(texts):
-        turn = say(store, user, number, text)
-        for kind in (SEMANTIC, EPISODIC, PROCEDURAL):
-            remember(store, user, kind, Add(f"{text} {number}", day(number), (turn.id,), key=turn.id))
-    asked = dict.fromkeys(("k_semantic", "k_episodic", "k_procedural", "k_visual", "k_turns"), 3)
-    everything = store.search(user, SearchRequest("tea", "cake", turns_token_budget=0, **asked))  # type: ignore[arg-type]
+    live(store, user, texts)
+    asked: dict[str, Any] = dict.fromkeys(
+        ("k_semantic", "k_episodic", "k_procedural", "k_visual", "k_turns"), 3
+    )
+    everything = store.search(user, SearchRequest("tea", "cake", turns_token_budget=0, **asked))
     for name in asked:
         group = "turns" if name == "k_turns" else name.removeprefix("k_")
         visual = 3 if name == "k_semantic" else 0  # what is shown as visual is not shown again
-        only = {**dict.fromkeys(asked, 0), "k_visual": visual, name: 3}
-        alone = store.search(user, SearchRequest("tea", "cake", turns_token_budget=0, **only))  # type: ignore[arg-type]
+        only: dict[str, Any] = {**dict.fromkeys(asked, 0), "k_visual": visual, name: 3}
+        alone = store.search(user, SearchRequest("tea", "cake", turns_token_budget=0, **only))
         assert getattr(alone, group) == getattr(everything, group)
 
 
