@@ -33,15 +33,12 @@ _FREE = range(20_000, 30_000)
 
 
 def prepare_environment() -> None:
-    """HAProxy in front (a no-op takes 2 ms instead of 10), its files and ports ours alone. Replicas call each
-    other by gRPC instead of through Ray's object store (a turn takes a quarter less CPU).
+    """HAProxy in front (a no-op takes 2 ms instead of 10), its files and ports ours alone.
 
     Variables that the caller has set stay as they are.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # one machine, loopback only: no token to hand around
     os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "1")
-    os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "1")  # or the line above sends our log elsewhere
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", "0")  # nobody balances onto us
     folder = Path(tempfile.mkdtemp(prefix="personavlm-"))
