@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -169,8 +170,11 @@ class Scenarios:
 
 
 def _metrics(port: int) -> set[str]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
-        lines = reply.read().decode().splitlines()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+    except urllib.error.URLError:  # of a node that has ended, which Ray does not know yet
+        return set()
     return {shard for line in lines if "personavlm_store_users{" in line for shard in SHARD.findall(line)}
 
 

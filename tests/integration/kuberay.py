@@ -26,7 +26,7 @@ import yaml
 from k8s.check.pods import FOREVER, Pod, pods
 from k8s.check.rendering import build
 from k8s.check.schemas import Manifest
-from personavlm.deployments.local_ray import free_port
+from personavlm.deployments.local_ray import free_port, haproxy_without_splice
 from tests.integration.observed import short_folder, until
 from tests.integration.redis_server import Redis
 
@@ -104,7 +104,9 @@ class Cluster:
             "start",
             *(f"--{k}" if v == "true" and k in FLAGS else f"--{k}={v}" for k, v in params.items()),
         ]
-        environment = {**self.environment, **_own(), **(_state_in(self.redis, head) if self.redis else {})}
+        named = {each["name"]: each["value"] for each in pod.spec["containers"][0]["env"] if "value" in each}
+        state = _state_in(self.redis, head) if self.redis else {}
+        environment = {**named, **self.environment, **_own(), **state}
         process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
         node = Node(pod, process, agent, metrics)
         self.nodes.append(node)
@@ -164,12 +166,16 @@ def cluster(overlay: str, home: Path, redis: Redis | None = None) -> Iterator[Cl
     manifests = build(ROOT / "k8s" / "overlays" / overlay)
     [manifest] = [each for each in manifests if each["kind"] in FOREVER]
     [settings] = [each for each in manifests if each["kind"] == "ConfigMap"]
+    replicas = free_port()  # of another cluster beside this one, they would have the same
     with short_folder() as ray_folder:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in SOURCES),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(ray_folder),
+            "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy_without_splice(ray_folder)),  # as the image has it
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas + 100),
             "SERVE_SOCKET_REUSE_PORT_ENABLED": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         }  # fmt: skip
         found = Cluster(manifest, home, free_port(), free_port(), free_port(), environment, redis)

@@ -100,10 +100,10 @@ def short_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def until(holds: Callable[[], T | None], what: str) -> T:
+def until(holds: Callable[[], T | None], what: str, seconds: int = 60) -> T:
     """What ``holds`` returns once that is true; Ray and our log write in their own time."""
     pause = threading.Event()
-    for _ in range(300):
+    for _ in range(5 * seconds):
         if found := holds():
             return found
         pause.wait(0.2)

@@ -47,10 +47,10 @@ def prepare_environment() -> None:
     for variable in _PORTS:
         os.environ.setdefault(variable, str(free_port()))
     if sys.platform == "linux" and "RAY_SERVE_HAPROXY_BINARY_PATH" not in os.environ:
-        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_haproxy_without_splice(folder))
+        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(haproxy_without_splice(folder))
 
 
-def _haproxy_without_splice(folder: Path) -> Path:
+def haproxy_without_splice(folder: Path) -> Path:
     """HAProxy with splice() switched off, which Ray's template of its configuration switches on.
 
     With it, HAProxy 2.8.25 spins on a core when a client leaves, and the server behind it is not told.
